@@ -1,0 +1,44 @@
+# Every target does its own set-up: a clean machine needs Python 3.10-3.13, make and pip's registry.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+install: $(READY)  ## make .venv with flatshot (editable) and the developers' tools
+
+demo: $(READY)  ## write a tiny checkpoint, convert it, run it
+	$(BIN)/python -m flatshot.cli.demo
+
+test: $(READY)  ## run every test (FLATSHOT_TEST_DATA=DIR adds those on real data)
+	$(BIN)/python -m pytest -n 2
+
+quick: $(READY)  ## run the everyday tests, in under a minute
+	$(BIN)/python -m pytest -n 2 -m "not slow and not network"
+
+check: $(READY)  ## ruff, format, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## print tables of speed and memory ratios
+	$(BIN)/python -m bench
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help install demo test quick check format bench clean

@@ -1,0 +1,5 @@
+"""`python -m flatshot` is the `flatshot` command."""
+
+from flatshot.cli.main import main
+
+main()

@@ -1,0 +1,101 @@
+"""The `flatshot` command: finds the sub-command, runs it, and turns errors into exit codes.
+
+Exit codes: 0 done, 1 a `FlatshotError` (one line on stderr), 2 misuse, 130 interrupted.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import flatshot
+from flatshot.errors import FlatshotError
+
+# One file a command; a command's libraries are imported only when it is called.
+COMMANDS = {
+    "export": "checkpoint and pipeline.config to tflite_graph.pb",
+    "convert": "checkpoint or graph to a .tflite",
+    "inspect": "what a model, graph, checkpoint or config holds",
+    "compare": "two .tflite models side by side on the same inputs",
+    "detect": "find objects in images",
+    "benchmark": "COCO accuracy and speed of a model on a data set",
+    "records": "list, show, compare, export and delete recorded runs",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a sub-command's module only when that sub-command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"flatshot.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(flatshot.__version__, prog_name="flatshot")
+def _flatshot() -> None:
+    """Single-shot detectors to TensorFlow Lite, with proof of how good and fast they are."""
+
+
+class _StderrHandler(logging.Handler):
+    """What the library has to say, on stderr; looks stderr up anew, for tests replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        click.echo(f"flatshot: {level}{record.getMessage()}", err=True)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run `flatshot` with the arguments `argv` (those of the process by default).
+
+    Returns:
+        The exit code; nothing is raised but what is a bug.
+    """
+    log = logging.getLogger("flatshot")
+    log.handlers[:] = [_StderrHandler()]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        result = _flatshot.main(arguments, prog_name="flatshot", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("flatshot: interrupted", err=True)
+        return 130
+    except FlatshotError as error:
+        click.echo(f"flatshot: error: {' '.join(str(error).split())}", err=True)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output went away (`flatshot inspect x | head`): stop quietly.
+        sys.stderr.close()
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The entry point of the installed `flatshot` command."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

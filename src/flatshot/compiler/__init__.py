@@ -1,0 +1,1 @@
+"""GraphDef -> IR -> passes -> TensorFlow Lite."""

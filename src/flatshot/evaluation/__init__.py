@@ -1,0 +1,1 @@
+"""Data sets, COCO figures, latency and the benchmark loop."""

@@ -1,0 +1,83 @@
+"""Files in and out: read whole, map lazily, and write so that a file that exists is whole."""
+
+import contextlib
+import mmap
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from flatshot.errors import FileError
+
+StrPath = str | os.PathLike[str]
+
+
+def read_bytes(path: StrPath) -> bytes:
+    """The content of the file at `path`.
+
+    Raises:
+        FileError: it is missing, a directory, or unreadable.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise _file_error("read", path, error) from error
+
+
+def map_bytes(path: StrPath) -> memoryview:
+    """A read-only view of the file at `path`; pages are read when they are touched.
+
+    The mapping lives as long as any view of it. An empty file gives an empty view.
+
+    Raises:
+        FileError: it is missing, a directory, or unreadable.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        raise _file_error("read", path, error) from error
+
+
+@contextlib.contextmanager
+def write_beside(path: StrPath) -> Iterator[BinaryIO]:
+    """A file to write that takes the name `path` only once the block ends without an error.
+
+    The parts go to a hidden neighbour first, so that nobody ever sees half a file; a file that was
+    there before stays until the new one is whole. Missing parent directories are made.
+
+    Raises:
+        FileError: the place cannot be written.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError("it is a directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                yield file
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise _file_error("write", path, error) from error
+
+
+def write_bytes(path: StrPath, data: bytes | memoryview) -> None:
+    """Put `data` at `path`, whole or not at all.
+
+    Raises:
+        FileError: the place cannot be written.
+    """
+    with write_beside(path) as file:
+        file.write(data)
+
+
+def _file_error(verb: str, path: StrPath, error: Exception) -> FileError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return FileError(f"cannot {verb} {os.fspath(path)!r}: {reason}")

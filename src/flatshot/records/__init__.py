@@ -1,0 +1,1 @@
+"""Every recorded run - settings, figures, tags, artefacts."""

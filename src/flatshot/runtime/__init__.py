@@ -1,0 +1,1 @@
+"""A .tflite and an image -> Detections."""

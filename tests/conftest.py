@@ -1,0 +1,30 @@
+"""What all tests share: real data where there is some, and a seeded source of numbers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines here are shared and noisy: a slow example is no failure.
+settings.register_profile(
+    "flatshot", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
+settings.load_profile("flatshot")
+
+TEST_DATA = os.environ.get("FLATSHOT_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real weights and images; without one the test is skipped."""
+    if not TEST_DATA:
+        pytest.skip("needs real data: set FLATSHOT_TEST_DATA to its folder")
+    return Path(TEST_DATA)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every run."""
+    return np.random.default_rng(20190425)
