@@ -302,7 +302,7 @@ def _write_numbers(builder: Any, slot_: Slot, item: Any) -> int:
     builder.StartVector(array.itemsize, array.size, max(slot_.align, array.itemsize))
     head = builder.Head() - array.nbytes
     builder.head = head
-    builder.Bytes[head : head + array.nbytes] = memoryview(array).cast("B") if array.size else b""
+    builder.Bytes[head : head + array.nbytes] = array.data.cast("B") if array.size else b""
     return cast(int, builder.EndVector())
 
 
