@@ -6,6 +6,7 @@ stays. The result is a FlatBuffer; a zip file behind it (packed labels) is no lo
 """
 
 import struct
+from collections.abc import Sequence
 
 from flatshot.errors import FormatError
 from flatshot.formats import flatbuffer, tflite
@@ -37,6 +38,25 @@ def replace_custom_options(data: flatbuffer.Bytes, operator: int, options: bytes
     return bytes(patch.data)
 
 
+def replace_outputs(data: flatbuffer.Bytes, tensors: Sequence[int]) -> bytes:
+    """The model with other outputs of its first sub-graph.
+
+    Signatures, which name the old outputs, are emptied.
+
+    Args:
+        data: the bytes of a .tflite file.
+        tensors: indices of the tensors to put out, in order.
+
+    Raises:
+        FormatError: the file is damaged, or has no such tensors.
+    """
+    patch = _Patch(data)
+    if not all(0 <= tensor < patch.tensors for tensor in tensors):
+        raise FormatError(f"there are no tensors {list(tensors)} in sub-graph 0 to put out")
+    patch.set_outputs(struct.pack(f"<{len(tensors)}I", *tensors))
+    return bytes(patch.data)
+
+
 def cut_before(data: flatbuffer.Bytes, operator: int) -> bytes:
     """The model without an operator of its first sub-graph, ending in its first two inputs.
 
@@ -55,12 +75,8 @@ def cut_before(data: flatbuffer.Bytes, operator: int) -> bytes:
     if patch.count(inputs) < 2:
         raise FormatError(f"operator {operator} has fewer than two inputs to end in")
     first_two = bytes(patch.data[inputs + 4 : inputs + 12])
-    field = patch.reader.field_position(patch.graph, _OUTPUTS, "sub-graph 0")
-    if field is None:
-        raise FormatError("sub-graph 0 has no outputs")
     patch.remove_operator(operator)
-    patch.point(field, patch.append(struct.pack("<I", 2) + first_two))
-    patch.empty_signatures()
+    patch.set_outputs(first_two)
     return bytes(patch.data)
 
 
@@ -68,14 +84,16 @@ class _Patch:
     """A copy of a model's bytes, and where its tables lie in it."""
 
     def __init__(self, data: flatbuffer.Bytes) -> None:
-        tflite.read_model(data)  # refuses what is no model before anything is changed
+        # Reading refuses what is no model before anything is changed.
+        graphs = tflite.read_model(data).subgraphs
+        if not graphs:
+            raise FormatError(f"the {_WHAT} has no sub-graph")
+        self.tensors = len(graphs[0].tensors)
         self.data = bytearray(data)
         self.reader = flatbuffer.Reader(self.data, _WHAT)
         self.root = self.reader.offset(0)
-        graphs = self.vector(self.root, _SUBGRAPHS, 4, "model")
-        if self.count(graphs) < 1:
-            raise FormatError(f"the {_WHAT} has no sub-graph")
-        self.graph = self.reader.offset(graphs + 4, "sub-graph 0")
+        first = self.vector(self.root, _SUBGRAPHS, 4, "model") + 4
+        self.graph = self.reader.offset(first, "sub-graph 0")
         self.operators = self.vector(self.graph, _OPERATORS, 4, "sub-graph 0")
 
     def vector(self, table: int, slot: int, item: int, where: str) -> int:
@@ -117,8 +135,12 @@ class _Patch:
             struct.pack_into("<I", self.data, at, self.reader.number("I", at + 4, "operators") + 4)
         struct.pack_into("<I", self.data, self.operators, count - 1)
 
-    def empty_signatures(self) -> None:
-        """Leave the model without signatures."""
+    def set_outputs(self, tensors: bytes) -> None:
+        """Let the sub-graph put out `tensors`, indices of four bytes; signatures are emptied."""
+        field = self.reader.field_position(self.graph, _OUTPUTS, "sub-graph 0")
+        if field is None:
+            raise FormatError("sub-graph 0 has no outputs")
+        self.point(field, self.append(struct.pack("<I", len(tensors) // 4) + tensors))
         field = self.reader.field_position(self.root, _SIGNATURES, "model")
         if field is not None:
             struct.pack_into("<I", self.data, self.reader.offset(field, "signatures"), 0)

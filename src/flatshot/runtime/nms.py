@@ -1,0 +1,266 @@
+"""The post-processing in NumPy, with the results of TFLite_Detection_PostProcess.
+
+The operator decodes the boxes, then suppresses what overlaps a better box. There are two kinds:
+
+- **regular**: within each class by itself, then the best detections of all classes;
+- **fast**: once over all anchors, each with its best class; further classes of a box come along.
+
+The operator runs the regular kind over all anchors for each class, whatever is asked for in the
+end. Here both kinds are one greedy pass in the order of the scores that stops when enough is
+kept. A candidate is kept unless a better one of its group (its class, or one group for all)
+overlaps it; nothing after it in the order can change that. So what is kept up to any point is what
+the operator would keep.
+
+Equal scores: the operator of today's LiteRT takes the lower class first, then the lower anchor,
+and so does this. (Two corners of it leave ties open: the regular kind on several threads merges
+classes as the threads finish, and the fast kind sorts the classes of a box with std::partial_sort
+when it reports more than one of them.) A score that is not a number is never a candidate here.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flatshot.errors import ConfigError
+from flatshot.runtime.settings import PostProcessSettings
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+_LOG = logging.getLogger("flatshot")
+# Candidates that are compared with each other at once: few enough that most images, which keep
+# 100, need one or two rounds, and enough that NumPy's cost of a call does not count.
+_BLOCK = 192
+
+
+class Selected(NamedTuple):
+    """The entries that the operator writes, in its order and nothing past its count.
+
+    `boxes` (n, 4) float32 as ymin, xmin, ymax, xmax in parts of the image; `classes` (n,) int64
+    from 0 without background; `scores` (n,) float32; `dropped`, the number of decoded boxes that
+    end before they begin. With more than one class a box the scores fall only within a box and
+    from box to box, not from entry to entry.
+    """
+
+    boxes: Floats
+    classes: Ints
+    scores: Floats
+    dropped: int
+
+
+def postprocess(
+    box_encodings: npt.NDArray[np.floating[Any]],
+    scores: npt.NDArray[np.floating[Any]],
+    anchors: npt.NDArray[np.floating[Any]],
+    settings: PostProcessSettings,
+) -> Selected:
+    """What the operator makes of the raw outputs of a network.
+
+    A decoded box with ymin > ymax or xmin > xmax makes the operator fail the whole image. Here
+    such a box is left out, counted and reported in the log.
+
+    Args:
+        box_encodings: (n, 4 or more) ty, tx, th, tw for each anchor; further columns (keypoints)
+            are ignored.
+        scores: (n, c), c being the number of classes, or one more with the background first.
+        anchors: (n, 4) centre y, centre x, height, width in parts of the image.
+        settings: what to do.
+
+    Raises:
+        ConfigError: the shapes do not fit each other or the number of classes.
+    """
+    box_encodings, scores, anchors = (
+        np.asarray(part, np.float32) for part in (box_encodings, scores, anchors)
+    )
+    _check_shapes(box_encodings, scores, anchors, settings)
+    boxes = decode(box_encodings, anchors, settings)
+    scores = scores[:, scores.shape[1] - settings.num_classes :]
+    bad = (boxes[:, 0] > boxes[:, 2]) | (boxes[:, 1] > boxes[:, 3])
+    dropped = int(np.count_nonzero(bad))
+    if dropped:
+        _LOG.warning("%d boxes that end before they begin were left out", dropped)
+        scores = np.where(bad[:, None], np.float32(np.nan), scores)
+    select = _regular if settings.use_regular_nms else _fast
+    return select(boxes, scores, settings, dropped)
+
+
+def _check_shapes(
+    box_encodings: Floats, scores: Floats, anchors: Floats, settings: PostProcessSettings
+) -> None:
+    shapes = f"box encodings {box_encodings.shape}, scores {scores.shape}, anchors {anchors.shape}"
+    if box_encodings.ndim != 2 or scores.ndim != 2 or box_encodings.shape[1] < 4:
+        raise ConfigError(f"raw outputs must be (n, 4 or more) and (n, classes), not {shapes}")
+    if anchors.shape != (len(box_encodings), 4) or len(scores) != len(anchors):
+        raise ConfigError(f"there must be one row for each anchor: {shapes}")
+    if scores.shape[1] - settings.num_classes not in (0, 1):
+        raise ConfigError(
+            f"num_classes is {settings.num_classes}, and the model has {scores.shape[1]} columns "
+            "of scores; they must be as many, or one more with the background"
+        )
+
+
+def decode(box_encodings: Floats, anchors: Floats, settings: PostProcessSettings) -> Floats:
+    """The corners of the boxes, (n, 4) float32 as ymin, xmin, ymax, xmax.
+
+    Centre = t / scale * size of the anchor + its centre; half a size = exp(t / scale) / 2 * size of
+    the anchor (Faster R-CNN's box coder). As in the operator, centre and half size are computed in
+    double precision and rounded to float32 before they are added.
+    """
+    code = box_encodings[:, :4].astype(np.float64)
+    centre, size = np.split(anchors.astype(np.float64), 2, axis=1)
+    # The operator keeps its scales in single precision.
+    shift = np.array([settings.y_scale, settings.x_scale], np.float32)
+    stretch = np.array([settings.h_scale, settings.w_scale], np.float32)
+    # Sizes beyond float32 become infinite there too, and infinity minus infinity no number.
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        middle = (code[:, :2] / shift * size + centre).astype(np.float32)
+        half = (0.5 * np.exp(code[:, 2:] / stretch) * size).astype(np.float32)
+        return np.concatenate([middle - half, middle + half], axis=1)
+
+
+def _regular(
+    boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped: int
+) -> Selected:
+    best = _greedy(
+        _pairs(scores, np.float32(settings.nms_score_threshold), settings.max_detections),
+        boxes,
+        np.float32(settings.nms_iou_threshold),
+        settings.max_detections,
+        settings.detections_per_class,
+    )
+    anchors, classes = best
+    return Selected(boxes[anchors], classes, scores[anchors, classes], dropped)
+
+
+def _fast(boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped: int) -> Selected:
+    scores = np.where(np.isnan(scores), np.float32(-np.inf), scores)
+    ranked = np.argmax(scores, axis=1)[:, None]
+    best = np.take_along_axis(scores, ranked, axis=1)[:, 0]
+    candidates = np.flatnonzero(best >= np.float32(settings.nms_score_threshold))
+    order = candidates[np.argsort(-best[candidates], kind="stable")]
+    anchors, _ = _greedy(
+        iter([(order, np.zeros_like(order))]),
+        boxes,
+        np.float32(settings.nms_iou_threshold),
+        settings.max_detections,
+        settings.max_detections,
+    )
+    columns = min(settings.max_classes_per_detection, settings.num_classes)
+    classes = ranked[anchors]
+    if columns > 1:
+        classes = np.argsort(-scores[anchors], axis=1, kind="stable")[:, :columns]
+    flat = np.repeat(anchors, columns)
+    return Selected(boxes[flat], classes.ravel(), scores[flat, classes.ravel()], dropped)
+
+
+Candidates = Iterator[tuple[Ints, Ints]]
+
+
+def _pairs(scores: Floats, threshold: np.float32, wanted: int) -> Candidates:
+    """The (anchor, class) pairs that reach `threshold`, best first, in growing portions.
+
+    The k-th best of the anchors' best scores is a floor that at least k pairs reach, and only the
+    anchors above it can hold them. So a portion is found without sorting all pairs.
+    """
+    # fmax passes over what is not a number, and `>=` is false for it.
+    best = np.fmax.reduce(scores, axis=1)
+    rows = np.flatnonzero(best >= threshold)
+    rows = rows[np.argsort(-best[rows], kind="stable")]
+    depth = max(wanted, _BLOCK)
+    ceiling = np.float32(np.inf)
+    first = True
+    while rows.size:
+        floor = max(threshold, best[rows[depth - 1]]) if depth < rows.size else threshold
+        inside = np.sort(rows[best[rows] >= floor])
+        values = scores[inside]
+        # The first portion has no upper end, so that infinite scores are in it.
+        picked = (values >= floor) if first else (values >= floor) & (values < ceiling)
+        row, classes = np.nonzero(picked)
+        order = np.lexsort((row, classes, -values[row, classes]))
+        yield inside[row[order]], classes[order]
+        if depth >= rows.size:
+            return
+        ceiling, first, depth = floor, False, depth * 4
+
+
+def _greedy(
+    portions: Candidates, boxes: Floats, threshold: np.float32, limit: int, group_limit: int
+) -> tuple[Ints, Ints]:
+    """The anchors and groups that are kept of candidates that come best first.
+
+    Args:
+        portions: (anchors, groups) of candidates; groups do not compete with each other.
+        boxes: (n, 4) of all anchors.
+        threshold: overlap above which the later of two candidates goes.
+        limit: how many are kept in all.
+        group_limit: how many are kept of one group.
+    """
+    kept_anchors = np.zeros(0, np.int64)
+    kept_groups = np.zeros(0, np.int64)
+    for anchors, groups in _blocks(portions):
+        rivals = (kept_groups[:, None] == groups) & overlaps(
+            boxes[kept_anchors], boxes[anchors], threshold
+        )
+        free = ~rivals.any(axis=0)
+        anchors, groups = anchors[free], groups[free]
+        taken = _within(anchors, groups, boxes, threshold)
+        kept_anchors = np.concatenate([kept_anchors, anchors[taken]])
+        kept_groups = np.concatenate([kept_groups, groups[taken]])
+        if group_limit < limit:
+            room = _rank(kept_groups) < group_limit
+            kept_anchors, kept_groups = kept_anchors[room], kept_groups[room]
+        if kept_anchors.size >= limit:
+            break
+    return kept_anchors[:limit], kept_groups[:limit]
+
+
+def _blocks(portions: Candidates) -> Candidates:
+    for anchors, groups in portions:
+        for start in range(0, anchors.size, _BLOCK):
+            yield anchors[start : start + _BLOCK], groups[start : start + _BLOCK]
+
+
+def _within(anchors: Ints, groups: Ints, boxes: Floats, threshold: np.float32) -> Ints:
+    """The positions that survive among themselves, the earlier of two rivals staying."""
+    chosen = boxes[anchors]
+    rivals = (groups[:, None] == groups) & overlaps(chosen, chosen, threshold)
+    alive = np.ones(anchors.size, bool)
+    taken = []
+    for position in range(anchors.size):
+        if alive[position]:
+            taken.append(position)
+            alive &= ~rivals[position]
+    return np.array(taken, np.int64)
+
+
+def _rank(groups: Ints) -> Ints:
+    """How many of the same group come before each."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if groups.size else order
+    sizes = np.diff(np.r_[starts, groups.size])
+    rank = np.empty_like(order)
+    rank[order] = np.arange(groups.size) - np.repeat(starts, sizes)
+    return rank
+
+
+def overlaps(a: Floats, b: Floats, threshold: np.float32) -> npt.NDArray[np.bool_]:
+    """Which boxes of `a` (n, 4) and `b` (m, 4) overlap by more than `threshold`: (n, m) bool.
+
+    The overlap is intersection over union in single precision, 0 where an area is not positive;
+    the boxes are not clipped to the image. The order of the operations is the operator's.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
+        area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+        area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+        height = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
+        width = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+        zero = np.float32(0)
+        common = np.maximum(height, zero) * np.maximum(width, zero)
+        share = common / (area_a[:, None] + area_b - common)
+        # A comparison with what is not a number is false, so a NaN area suppresses nothing.
+        empty = (area_a <= 0)[:, None] | (area_b <= 0)
+        return np.asarray((share > threshold) & ~empty)
