@@ -1,0 +1,146 @@
+"""Building a frozen graph node by node, in the names and the order of TensorFlow.
+
+A frozen variable is a constant under the variable's name, read through an identity called
+`<name>/read`; an operation is named after the scope it is made in. Shapes are followed along.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from flatshot.errors import ConfigError
+from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
+
+FLOAT: dict[str, Attr] = {"T": DataType.DT_FLOAT}
+
+
+class Variables(Protocol):
+    """Where the values of variables come from: a checkpoint, or a test."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a variable of this name."""
+
+    def read(self, name: str) -> Array:
+        """The value of a variable that is there."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value in the graph that is being built: the name of its node, and its static shape."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def depth(self) -> int:
+        """The number of channels, the last dimension."""
+        return self.shape[-1]
+
+
+class GraphBuilder:
+    """Collects the nodes of a graph, and what is wrong with the variables it asks for.
+
+    Args:
+        variables: the values of the model's variables.
+        averaged: read trained variables from their moving averages
+            (`<name>/ExponentialMovingAverage`).
+    """
+
+    def __init__(self, variables: Variables, *, averaged: bool = False) -> None:
+        self._variables = variables
+        self._averaged = averaged
+        self._nodes: dict[str, Node] = {}
+        self._missing: list[str] = []
+        self._mismatched: list[str] = []
+
+    def add(
+        self,
+        op: str,
+        name: str,
+        inputs: Sequence[Tensor],
+        shape: tuple[int, ...],
+        attrs: dict[str, Attr] | None = None,
+    ) -> Tensor:
+        """Append a node of float output; the value that it makes."""
+        node_attrs = FLOAT | (attrs or {})
+        self._nodes[name] = Node(name, op, tuple(tensor.name for tensor in inputs), node_attrs)
+        return Tensor(name, shape)
+
+    def placeholder(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """The input of the graph."""
+        attrs: dict[str, Attr] = {"dtype": DataType.DT_FLOAT, "shape": Shape(shape)}
+        self._nodes[name] = Node(name, "Placeholder", (), attrs)
+        return Tensor(name, shape)
+
+    def constant(self, name: str, value: Array) -> Tensor:
+        """A constant of float32 or int32."""
+        kind = DataType.DT_FLOAT if value.dtype == np.float32 else DataType.DT_INT32
+        self._nodes[name] = Node(name, "Const", (), {"dtype": kind, "value": value})
+        return Tensor(name, value.shape)
+
+    def variable(self, name: str, shape: tuple[int, ...], *, trained: bool = True) -> Tensor:
+        """A frozen variable, as its reader sees it.
+
+        One that the checkpoint lacks, or has in another shape, is remembered: `finish` reports all
+        of them together.
+        """
+        stored = f"{name}/ExponentialMovingAverage" if self._averaged and trained else name
+        value: Array = np.broadcast_to(np.float32(0), shape)
+        if stored not in self._variables:
+            self._missing.append(stored)
+        else:
+            read = self._variables.read(stored)
+            if read.shape != shape:
+                self._mismatched.append(f"{stored} is {list(read.shape)}, not {list(shape)}")
+            elif read.dtype.kind != "f":
+                self._mismatched.append(f"{stored} is {read.dtype}, not float32")
+            else:
+                value = read.astype(np.float32, copy=False)
+        self.constant(name, value)
+        location = f"loc:@{name}".encode()
+        return self.add(
+            "Identity", f"{name}/read", [Tensor(name, shape)], shape, {"_class": [location]}
+        )
+
+    def finish(self, outputs: Sequence[str]) -> Graph:
+        """The graph of what `outputs` (names of nodes) need, in the order it was built.
+
+        Raises:
+            ConfigError: the checkpoint lacks variables, or has them in other shapes; or there is no
+                node of a name in `outputs`.
+        """
+        self._report()
+        for name in outputs:
+            if name not in self._nodes:
+                raise ConfigError(f"the graph has no node {name!r} to keep as an output")
+        needed = set(outputs)
+        for node in reversed(self._nodes.values()):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return Graph(tuple(node for node in self._nodes.values() if node.name in needed))
+
+    def _report(self) -> None:
+        problems = []
+        if self._missing:
+            problems.append(f"the checkpoint lacks {_first(self._missing)}")
+        if self._mismatched:
+            problems.append(f"in the checkpoint {_first(self._mismatched)}")
+        if problems:
+            raise ConfigError(
+                "checkpoint and pipeline.config do not fit: "
+                + "; ".join(problems)
+                + "; check feature_extractor, depth_multiplier, num_classes and box_predictor"
+            )
+
+
+def _first(names: list[str], limit: int = 3) -> str:
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def same_size(size: int, stride: int) -> int:
+    """The output size of a SAME-padded convolution along one dimension: ceil(size / stride)."""
+    return math.ceil(size / stride)

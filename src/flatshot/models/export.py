@@ -1,0 +1,194 @@
+"""Step 1: a checkpoint and its pipeline.config to the frozen graph `tflite_graph.pb`.
+
+What `object_detection/export_tflite_ssd_graph.py` does, with its flags as arguments.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from flatshot.errors import ConfigError, FileError
+from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.files import StrPath
+from flatshot.formats.graphdef import Attr, DataType, Graph, Node
+from flatshot.formats.pipeline import load_pipeline
+from flatshot.models import anchors
+from flatshot.models.box_predictor import predict
+from flatshot.models.builder import GraphBuilder, Tensor, Variables
+from flatshot.models.detection_config import DetectionConfig, read_config
+from flatshot.models.extractors import find_extractor
+
+_log = logging.getLogger("flatshot")
+
+INPUT = "normalized_input_image_tensor"
+BOX_ENCODINGS = "raw_outputs/box_encodings"
+CLASS_PREDICTIONS = "raw_outputs/class_predictions"
+ANCHORS = "anchors"
+
+
+def export(
+    checkpoint: StrPath,
+    pipeline_config: StrPath | None = None,
+    *,
+    config_override: str = "",
+    max_detections: int | Literal["auto"] = 10,
+    max_classes_per_detection: int = 1,
+    detections_per_class: int = 100,
+    use_regular_nms: bool = False,
+    add_postprocessing_op: bool = True,
+    additional_output_tensors: Sequence[str] = (),
+) -> Graph:
+    """The frozen inference graph of a single-shot detector.
+
+    Input `normalized_input_image_tensor` (1, height, width, channels) float32 in -1..1; outputs
+    `raw_outputs/box_encodings` (1, N, 4), `raw_outputs/class_predictions` (1, N, classes), and with
+    `add_postprocessing_op` the four of `TFLite_Detection_PostProcess`.
+
+    Args:
+        checkpoint: a prefix (`dir/model.ckpt`), a directory or a `checkpoint` state file.
+        pipeline_config: the configuration; `pipeline.config` beside the checkpoint if not given.
+        config_override: text merged over the configuration as protobuf merges.
+        max_detections: boxes kept after suppression; "auto" takes the configuration's
+            `max_total_detections`, which the original exporter ignores.
+        max_classes_per_detection: classes reported for each box, by fast suppression only.
+        detections_per_class: boxes kept for each class, by regular suppression only.
+        use_regular_nms: suppress class by class (regular) instead of regardless of class (fast).
+        add_postprocessing_op: end in the custom operator; else in the raw outputs and `anchors`.
+        additional_output_tensors: names of nodes to keep beside the outputs.
+
+    Raises:
+        FileError: a file is missing.
+        FormatError: a file is damaged.
+        ConfigError: configuration and checkpoint do not fit, or a value is out of range.
+        UnsupportedError: the configuration asks for what is not built.
+    """
+    source = Checkpoint(checkpoint)
+    path = pipeline_config or Path(source.prefix).with_name("pipeline.config")
+    if pipeline_config is None and not Path(path).is_file():
+        raise FileError(f"there is no {path}: give the configuration with --pipeline_config_path")
+    config = read_config(load_pipeline(path, config_override))
+    attrs = _postprocess_attrs(
+        config, max_detections, max_classes_per_detection, detections_per_class, use_regular_nms
+    )
+    return build_graph(
+        config,
+        source,
+        attrs if add_postprocessing_op else None,
+        additional_output_tensors,
+    )
+
+
+def build_graph(
+    config: DetectionConfig,
+    variables: Variables,
+    postprocess: dict[str, Attr] | None = None,
+    additional_outputs: Sequence[str] = (),
+) -> Graph:
+    """The graph of `config` with the values of `variables`, ending in the op of `postprocess`."""
+    builder = GraphBuilder(variables, averaged=config.use_moving_averages)
+    image = builder.placeholder(INPUT, config.input_shape)
+    extract = find_extractor(config.feature_extractor.type)
+    maps = extract(builder, image, config.feature_extractor)
+    boxes, classes = _predict_all(builder, maps, config)
+    boxes = builder.add(
+        "Squeeze", "Squeeze", [boxes], (1, boxes.shape[1], boxes.shape[3]), {"squeeze_dims": [2]}
+    )
+    scores = _convert_scores(builder, classes, config)
+    boxes = builder.add("Identity", BOX_ENCODINGS, [boxes], boxes.shape)
+    scores = builder.add("Identity", CLASS_PREDICTIONS, [scores], scores.shape)
+    grids = [(net.shape[1], net.shape[2]) for net in maps]
+    values = anchors.generate(config.anchors, grids, config.input_shape[1:3])
+    builder.constant(ANCHORS, values)
+    graph = builder.finish([BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, *additional_outputs])
+    if postprocess is None:
+        return graph
+    inputs = (BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS)
+    return Graph((*graph.nodes, Node(POSTPROCESS, POSTPROCESS, inputs, postprocess)))
+
+
+def _predict_all(
+    builder: GraphBuilder, maps: list[Tensor], config: DetectionConfig
+) -> tuple[Tensor, Tensor]:
+    specs = anchors.anchor_specs(config.anchors)
+    if len(specs) != len(maps):
+        raise ConfigError(
+            f"ssd_anchor_generator.num_layers is {len(specs)}, "
+            f"but feature_extractor.num_layers is {len(maps)}"
+        )
+    predictions = [
+        predict(
+            builder,
+            net,
+            f"BoxPredictor_{index}",
+            len(specs[index]),
+            config.class_slots,
+            config.box_predictor,
+        )
+        for index, net in enumerate(maps)
+    ]
+    boxes = _concat(builder, [boxes for boxes, _ in predictions], "concat")
+    classes = _concat(builder, [classes for _, classes in predictions], "concat_1")
+    return boxes, classes
+
+
+def _concat(builder: GraphBuilder, parts: list[Tensor], name: str) -> Tensor:
+    if len(parts) == 1:
+        return builder.add("Identity", name, parts, parts[0].shape)
+    axis = builder.constant(f"{name}/axis", np.array(1, np.int32))
+    shape = (1, sum(part.shape[1] for part in parts), *parts[0].shape[2:])
+    attrs: dict[str, Attr] = {"N": len(parts), "Tidx": DataType.DT_INT32}
+    return builder.add("ConcatV2", name, [*parts, axis], shape, attrs)
+
+
+def _convert_scores(builder: GraphBuilder, logits: Tensor, config: DetectionConfig) -> Tensor:
+    # The exporter divides by logit_scale, and freezing turns that into a multiplication.
+    inverse = np.float32(1) / np.float32(config.logit_scale)
+    factor = builder.constant("scale_logits/y", np.asarray(inverse, np.float32))
+    scaled = builder.add("Mul", "scale_logits", [logits, factor], logits.shape)
+    op = {"IDENTITY": "Identity", "SIGMOID": "Sigmoid", "SOFTMAX": "Softmax"}
+    return builder.add(op[config.score_converter], "convert_scores", [scaled], scaled.shape)
+
+
+def _postprocess_attrs(
+    config: DetectionConfig,
+    max_detections: int | Literal["auto"],
+    max_classes_per_detection: int,
+    detections_per_class: int,
+    use_regular_nms: bool,
+) -> dict[str, Attr]:
+    if max_detections == "auto":
+        max_detections = config.max_total_detections
+    elif max_detections != config.max_total_detections:
+        _log.warning(
+            "the model will give at most %d detections (max_detections), the config says "
+            "max_total_detections: %d; --max_detections auto takes the config's",
+            max_detections,
+            config.max_total_detections,
+        )
+    counts = {
+        "max_detections": max_detections,
+        "max_classes_per_detection": max_classes_per_detection,
+        "detections_per_class": detections_per_class,
+    }
+    for name, count in counts.items():
+        if not 1 <= count < 2**31:
+            raise ConfigError(f"{name} must be at least 1 and fit 32 bits, it is {count}")
+    y_scale, x_scale, h_scale, w_scale = config.box_coder_scales
+    return {
+        "_output_quantized": True,
+        "_output_types": [DataType.DT_FLOAT] * 4,
+        "_support_output_type_float_in_quantized_op": True,
+        **counts,
+        "use_regular_nms": use_regular_nms,
+        "nms_score_threshold": config.score_threshold,
+        "nms_iou_threshold": config.iou_threshold,
+        "num_classes": config.num_classes,
+        "y_scale": y_scale,
+        "x_scale": x_scale,
+        "h_scale": h_scale,
+        "w_scale": w_scale,
+    }
