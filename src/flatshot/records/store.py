@@ -1,0 +1,419 @@
+"""Every recorded run: a row of SQLite, with its bulky parts beside it by their content's hash.
+
+    HOME/records.sqlite            records, their tags, which artefacts they hold (WAL mode)
+    HOME/artefacts/ab/ab12...      bytes named by their SHA-256, written beside and renamed
+
+HOME is `FLATSHOT_HOME`, or the platform's folder for user data. Several processes may write at
+once: each change is one IMMEDIATE transaction, and whoever comes second waits. A crash at any
+moment leaves the records as they were, and at most an artefact that nobody refers to.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from flatshot.errors import ChecksumError, FileError, RecordError
+from flatshot.evaluation.evaluate import Result
+from flatshot.evaluation.metrics import FloatArray
+from flatshot.formats.files import StrPath, read_bytes, write_beside
+
+# How long a writer waits for another one.
+BUSY_SECONDS = 60.0
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    """CREATE TABLE records (
+        uid TEXT PRIMARY KEY,
+        name TEXT,
+        repo TEXT NOT NULL,
+        created TEXT NOT NULL,
+        content TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE tags (
+        uid TEXT NOT NULL REFERENCES records ON DELETE CASCADE,
+        tag TEXT NOT NULL,
+        PRIMARY KEY (uid, tag)
+    ) STRICT""",
+    """CREATE TABLE artefacts (
+        uid TEXT NOT NULL REFERENCES records ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (uid, kind)
+    ) STRICT""",
+    "CREATE INDEX artefacts_by_content ON artefacts (sha256)",
+)
+
+
+def home() -> Path:
+    """Where Flatshot keeps what it must remember: `FLATSHOT_HOME`, or the platform's folder."""
+    if given := os.environ.get("FLATSHOT_HOME"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("flatshot", appauthor=False))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run.
+
+    Attributes:
+        uid: 16 hexadecimal digits; any unique beginning of them finds the record.
+        name: what the user called it, or None; several records may share one.
+        repo: the repository that it belongs to, "local" by default.
+        created: UTC, ISO 8601, to the microsecond.
+        tags: sorted, in lower case.
+        content: settings, figures, times, machine, versions: JSON values, see `Result.to_json`.
+        artefacts: kind -> SHA-256 of the bytes kept beside.
+    """
+
+    uid: str
+    name: str | None
+    repo: str
+    created: str
+    tags: tuple[str, ...]
+    content: Mapping[str, Any] = field(repr=False)
+    artefacts: Mapping[str, str] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the artefacts' bytes, as JSON values."""
+        return {
+            "uid": self.uid,
+            "name": self.name,
+            "repo": self.repo,
+            "created": self.created,
+            "tags": list(self.tags),
+            "content": dict(self.content),
+            "artefacts": dict(self.artefacts),
+        }
+
+
+class Records:
+    """The store; a context manager that closes it.
+
+    Attributes:
+        path: its folder.
+    """
+
+    def __init__(self, path: StrPath | None = None) -> None:
+        """Open the store in the folder `path` (`home()` by default), or start one.
+
+        Raises:
+            RecordError: the file there is no store, or one of a later version of Flatshot.
+            FileError: the folder cannot be made.
+        """
+        self.path = home() if path is None else Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"cannot keep records in {str(self.path)!r}: {error}") from error
+        file = self.path / "records.sqlite"
+        with self._sqlite_errors():
+            self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the store; what it holds stays."""
+        self._db.close()
+
+    def __enter__(self) -> "Records":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def add(
+        self,
+        content: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        repo: str = "local",
+        tags: Iterable[str] = (),
+        artefacts: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Keep a run, and give its uid.
+
+        Args:
+            content: what was measured, as JSON values.
+            name: what to call it.
+            repo: the repository that it belongs to.
+            tags: words to find it by; case and surrounding space do not count.
+            artefacts: kind -> bytes to keep beside, once for all records that share them.
+
+        Raises:
+            RecordError: a tag is empty, begins with `-` or holds a comma, or `content` is no JSON.
+            FileError: the disk is full or gone.
+        """
+        words = sorted({_tag(tag) for tag in tags})
+        try:
+            text = json.dumps(content, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"a record must be made of JSON values: {error}") from error
+        uid = secrets.token_hex(8)
+        created = _now()
+        kept = {kind: (self._keep(data), data) for kind, data in (artefacts or {}).items()}
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?)", (uid, name, repo, created, text)
+            )
+            db.executemany("INSERT INTO tags VALUES (?, ?)", [(uid, word) for word in words])
+            for kind, (sha256, data) in kept.items():
+                # A deletion may have taken an equal artefact away since; here nobody else writes.
+                self._keep(data)
+                db.execute(
+                    "INSERT INTO artefacts VALUES (?, ?, ?, ?)", (uid, kind, sha256, len(data))
+                )
+        return uid
+
+    def add_result(
+        self,
+        result: Result,
+        *,
+        name: str | None = None,
+        repo: str = "local",
+        tags: Iterable[str] = (),
+        **more: str,
+    ) -> str:
+        """Keep the `Result` of an evaluation with its detections, and give the record's uid.
+
+        Args:
+            result: what `evaluate` gave.
+            name: what to call it.
+            repo: the repository that it belongs to.
+            tags: words to find it by.
+            more: further facts to keep, such as the path of the model.
+
+        Raises:
+            RecordError: see `add`.
+            FileError: the disk is full or gone.
+        """
+        return self.add(
+            {**more, **result.to_json()},
+            name=name,
+            repo=repo,
+            tags=tags,
+            artefacts={"detections": _pack_detections(result.detections)},
+        )
+
+    def find(
+        self, tags: Sequence[str] = (), *, name: str | None = None, repo: str | None = None
+    ) -> list[Record]:
+        """The records, oldest first, that bear all `tags`, and none of those written `-tag`.
+
+        Raises:
+            RecordError: a tag is empty or holds a comma.
+        """
+        wanted = {_tag(tag) for tag in tags if not tag.strip().startswith("-")}
+        forbidden = {_tag(tag.strip()[1:]) for tag in tags if tag.strip().startswith("-")}
+        with self._sqlite_errors(), self._snapshot() as db:
+            rows = db.execute(
+                "SELECT uid FROM records WHERE (?1 IS NULL OR name = ?1)"
+                " AND (?2 IS NULL OR repo = ?2) ORDER BY created, uid",
+                (name, repo),
+            ).fetchall()
+            records = [self._load(db, uid) for (uid,) in rows]
+        return [
+            record
+            for record in records
+            if wanted <= set(record.tags) and not forbidden & set(record.tags)
+        ]
+
+    def get(self, key: str) -> Record:
+        """The record of that uid, of a uid that begins so, or of that name.
+
+        Raises:
+            RecordError: there is none, or there are several.
+        """
+        with self._sqlite_errors(), self._snapshot() as db:
+            rows = db.execute(
+                "SELECT uid FROM records WHERE uid = ?1 OR name = ?1"
+                " OR (length(?1) >= 4 AND substr(uid, 1, length(?1)) = ?1) ORDER BY created, uid",
+                (key,),
+            ).fetchall()
+            if not rows:
+                raise RecordError(
+                    f"no record {key!r} in {str(self.path)!r}; `flatshot records list` shows all"
+                )
+            if len(rows) > 1:
+                uids = ", ".join(uid for (uid,) in rows[:8]) + (", ..." if len(rows) > 8 else "")
+                raise RecordError(f"{len(rows)} records are called {key!r}: give one of {uids}")
+            return self._load(db, rows[0][0])
+
+    def artefact(self, record: Record, kind: str) -> bytes:
+        """The bytes that `record` keeps as `kind`.
+
+        Raises:
+            RecordError: it keeps none.
+            FileError: they are gone.
+            ChecksumError: they are not those that were kept.
+        """
+        if kind not in record.artefacts:
+            known = ", ".join(record.artefacts) or "none"
+            raise RecordError(f"record {record.uid} keeps no {kind!r}; it keeps: {known}")
+        path = self._place(record.artefacts[kind])
+        data = read_bytes(path)
+        if hashlib.sha256(data).hexdigest() != path.name:
+            raise ChecksumError(f"{str(path)!r} of record {record.uid} has changed on disk")
+        return data
+
+    def detections(self, record: Record) -> FloatArray:
+        """The detections of a recorded evaluation, (n, 7) float64 rows as `metrics.ROW`.
+
+        Raises:
+            RecordError, FileError, ChecksumError: see `artefact`.
+        """
+        return _unpack_detections(self.artefact(record, "detections"))
+
+    def delete(self, uid: str) -> None:
+        """Forget the record of exactly that uid, and artefacts that no other record shares.
+
+        Raises:
+            RecordError: there is none.
+        """
+        with self._transaction() as db:
+            held = db.execute("SELECT sha256 FROM artefacts WHERE uid = ?", (uid,)).fetchall()
+            if not db.execute("DELETE FROM records WHERE uid = ?", (uid,)).rowcount:
+                raise RecordError(f"no record {uid!r} in {str(self.path)!r}")
+        # A transaction of its own, so that a crash before it leaves bytes too many, never too few;
+        # inside one, nobody else can come to refer to what is found unused.
+        with self._transaction() as db:
+            for (sha256,) in held:
+                shared = "SELECT 1 FROM artefacts WHERE sha256 = ?"
+                if not db.execute(shared, (sha256,)).fetchone():
+                    self._place(sha256).unlink(missing_ok=True)
+
+    def _load(self, db: sqlite3.Connection, uid: str) -> Record:
+        name, repo, created, text = db.execute(
+            "SELECT name, repo, created, content FROM records WHERE uid = ?", (uid,)
+        ).fetchone()
+        tags = db.execute("SELECT tag FROM tags WHERE uid = ? ORDER BY tag", (uid,)).fetchall()
+        kept = db.execute(
+            "SELECT kind, sha256 FROM artefacts WHERE uid = ? ORDER BY kind", (uid,)
+        ).fetchall()
+        return Record(
+            uid, name, repo, created, tuple(tag for (tag,) in tags), json.loads(text), dict(kept)
+        )
+
+    def _place(self, sha256: str) -> Path:
+        return self.path / "artefacts" / sha256[:2] / sha256
+
+    def _keep(self, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        place = self._place(sha256)
+        if not place.is_file() or place.stat().st_size != len(data):
+            with write_beside(place) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        return sha256
+
+    def _prepare(self) -> None:
+        with self._sqlite_errors():
+            self._db.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._use_wal()
+        with self._transaction() as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise RecordError(
+                    f"the records in {str(self.path)!r} are of a later Flatshot: update this one"
+                )
+            if version == 0:
+                for statement in SCHEMA:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait for others here, even when told how long to wait: two processes
+        # that start one store at the same time must try again themselves.
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and nobody else writes in between."""
+        with self._sqlite_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """The store as it is at one moment, whoever writes meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield self._db
+        finally:
+            self._db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _sqlite_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RecordError(f"the records in {str(self.path)!r} do not work: {error}") from error
+
+
+def _tag(text: str) -> str:
+    word = text.strip().lower()
+    if not word or word.startswith("-") or "," in word:
+        raise RecordError(f"{text!r} is no tag: give a word without commas or a leading -")
+    return word
+
+
+def _now() -> str:
+    # Microseconds keep the order of records that are written one after the other.
+    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:06d}Z"
+
+
+def _pack_detections(rows: FloatArray) -> bytes:
+    """Detections as a compressed .npz: `image_id`, `category_id`, `bbox` (n, 4), `score`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        image_id=rows[:, 0].astype(np.int64),
+        category_id=rows[:, 6].astype(np.int64),
+        bbox=rows[:, 1:5],
+        score=rows[:, 5],
+    )
+    return buffer.getvalue()
+
+
+def _unpack_detections(data: bytes) -> FloatArray:
+    with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+        columns = (parts["image_id"], parts["bbox"], parts["score"], parts["category_id"])
+    return np.column_stack(columns).astype(np.float64)
