@@ -94,9 +94,6 @@ def build_graph(
     extract = find_extractor(config.feature_extractor.type)
     maps = extract(builder, image, config.feature_extractor)
     boxes, classes = _predict_all(builder, maps, config)
-    boxes = builder.add(
-        "Squeeze", "Squeeze", [boxes], (1, boxes.shape[1], boxes.shape[3]), {"squeeze_dims": [2]}
-    )
     scores = _convert_scores(builder, classes, config)
     boxes = builder.add("Identity", BOX_ENCODINGS, [boxes], boxes.shape)
     scores = builder.add("Identity", CLASS_PREDICTIONS, [scores], scores.shape)
@@ -131,6 +128,8 @@ def _predict_all(
         for index, net in enumerate(maps)
     ]
     boxes = _concat(builder, [boxes for boxes, _ in predictions], "concat")
+    shape = (1, boxes.shape[1], boxes.shape[3])
+    boxes = builder.add("Squeeze", "Squeeze", [boxes], shape, {"squeeze_dims": [2]})
     classes = _concat(builder, [classes for _, classes in predictions], "concat_1")
     return boxes, classes
 

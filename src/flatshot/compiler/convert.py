@@ -1,0 +1,124 @@
+"""Step 2: a frozen graph to a .tflite, what `toco` does, with its flags as arguments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import flatshot
+from flatshot.compiler.emitter import emit
+from flatshot.compiler.importer import Boundary, import_graph, needed_nodes, scalar_attrs
+from flatshot.compiler.passes import run_passes
+from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
+from flatshot.errors import GraphError
+from flatshot.formats import custom_options, files, tflite
+from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.files import StrPath
+from flatshot.formats.graphdef import Graph
+
+POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{number}" for number in (1, 2, 3)))
+RAW_OUTPUTS = ("raw_outputs/box_encodings", "raw_outputs/class_predictions")
+ANCHORS = "anchors"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A TensorFlow Lite model that was made here, and the log of its making."""
+
+    tflite: tflite.TFLiteModel
+    log: ConversionLog
+
+    def to_bytes(self) -> memoryview:
+        """The model as the bytes of a .tflite file."""
+        return tflite.write_model(self.tflite)
+
+    def save(self, path: StrPath) -> Path:
+        """Write the model to `path`, whole or not at all.
+
+        Raises:
+            FileError: the place cannot be written.
+        """
+        files.write_bytes(path, self.to_bytes())
+        return Path(path)
+
+    def summary(self) -> str:
+        """The model in a line: operators, tensors, bytes of constants, cost, memory."""
+        constants = sum(b.data.nbytes for b in self.tflite.buffers if b.data is not None)
+        return (
+            f"{self.log.converted.operators} operators, {self.log.converted.arrays} tensors, "
+            f"{constants / 1e6:.2f} MB of constants, "
+            f"{format_ops(self.log.arithmetic_ops)} arithmetic operations, "
+            f"{self.log.memory.allocated / 1e6:.2f} MB for intermediate results"
+        )
+
+
+def convert(
+    graph: Graph,
+    *,
+    cut: bool = False,
+    input_arrays: Sequence[str] = (),
+    input_shapes: Sequence[tuple[int, ...]] = (),
+    output_arrays: Sequence[str] = (),
+    allow_custom_ops: bool = False,
+) -> Model:
+    """The TensorFlow Lite model of a frozen graph.
+
+    Args:
+        graph: what `flatshot.export` gives or `flatshot.load_graph` reads.
+        cut: end in the raw outputs, before the post-processing operator. The model keeps anchors
+            and options of the operator as metadata, so that a `Detector` can do its work.
+        input_arrays: names of the inputs; the graph's placeholders if none are given.
+        input_shapes: shapes of the inputs, where the graph leaves them open.
+        output_arrays: names of the outputs; if none are given, the four of the post-processing
+            operator, or with `cut` or without the operator the raw outputs.
+        allow_custom_ops: write operators that are not known as custom ones.
+
+    Raises:
+        GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit.
+        UnsupportedOpError: operators that are not known, all of them at once.
+    """
+    boundary = Boundary(
+        inputs=tuple(input_arrays),
+        shapes=tuple(tuple(shape) for shape in input_shapes),
+        outputs=tuple(output_arrays) or default_outputs(graph, cut=cut),
+        allow_custom_ops=allow_custom_ops,
+    )
+    ir = import_graph(graph, boundary)
+    run_passes(ir)
+    metadata = _postprocess_metadata(graph, boundary.outputs)
+    model = emit(ir, f"Flatshot {flatshot.__version__}", metadata)
+    inputs = {value.name for value in ir.inputs}
+    return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
+
+
+def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:
+    """The outputs of a detector's graph.
+
+    Raises:
+        GraphError: it has neither the post-processing operator nor raw outputs.
+    """
+    if POSTPROCESS in graph.by_name and not cut:
+        return POSTPROCESS_OUTPUTS
+    if all(name in graph.by_name for name in RAW_OUTPUTS):
+        return RAW_OUTPUTS
+    raise GraphError(
+        f"the graph has no {'' if cut else POSTPROCESS + ' and no '}raw_outputs/*: "
+        "name its outputs with --output_arrays"
+    )
+
+
+def _postprocess_metadata(graph: Graph, outputs: Sequence[str]) -> dict[str, bytes]:
+    """What a model that ends in the raw outputs lacks: anchors and the operator's options."""
+    if not set(RAW_OUTPUTS) <= set(outputs):
+        return {}
+    metadata = {}
+    anchors = graph.by_name.get(ANCHORS)
+    value = anchors.attrs.get("value") if anchors else None
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype == np.float32:
+        metadata[ANCHORS] = value.tobytes()
+    if POSTPROCESS in graph.by_name:
+        metadata[POSTPROCESS] = custom_options.write_options(
+            scalar_attrs(graph.by_name[POSTPROCESS])
+        )
+    return metadata

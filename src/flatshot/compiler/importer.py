@@ -1,0 +1,268 @@
+"""GraphDef -> IR: what the chosen outputs need, in an order that can run, with all shapes known."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatshot.compiler.ir import Dims, Graph, Op, Value
+from flatshot.compiler.operators import BY_TF_NAME, Operator
+from flatshot.errors import GraphError, UnsupportedOpError
+from flatshot.formats import graphdef
+from flatshot.formats.custom_options import POSTPROCESS, Option
+from flatshot.formats.graphdef import MAX_TENSOR_BYTES, NUMPY_TYPES, DataType, Node, Shape
+
+_log = logging.getLogger("flatshot")
+
+CUSTOM = "custom"
+SOURCES = ("Const", "Placeholder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boundary:
+    """Where the model begins and ends in a graph.
+
+    Attributes:
+        inputs: names of the inputs; empty for the graph's placeholders.
+        shapes: their shapes where the graph leaves them open, in the order of `inputs`.
+        outputs: names of the outputs (`name` or `name:k`).
+        allow_custom_ops: let operators that are not known through as custom ones.
+    """
+
+    inputs: tuple[str, ...] = ()
+    shapes: tuple[Dims, ...] = ()
+    outputs: tuple[str, ...] = ()
+    allow_custom_ops: bool = False
+
+
+def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
+    """The IR of the part of `source` that lies within `boundary`.
+
+    Raises:
+        GraphError: a cycle, a missing node, a shape that cannot be.
+        UnsupportedOpError: operators that are not known, all of them at once.
+    """
+    inputs = _input_shapes(source, boundary)
+    needed = needed_nodes(source, boundary)
+    order = _sort(source, [node for node in source if node.name in needed], set(inputs))
+    _check_known([node for node in order if node.name not in inputs], boundary)
+    graph = Graph()
+    values: dict[str, Value] = {}
+    for node in order:
+        if node.name in inputs:
+            value = Value(node.name, inputs[node.name], np.dtype(np.float32))
+            graph.inputs.append(value)
+            values[node.name] = value
+        elif node.op == "Const":
+            values[node.name] = _constant(node)
+        else:
+            _import_op(graph, node, values, source)
+    graph.inputs.sort(key=lambda value: list(inputs).index(value.name))
+    graph.outputs = [_find(values, name, "the list of outputs") for name in boundary.outputs]
+    return graph
+
+
+def _input_shapes(source: graphdef.Graph, boundary: Boundary) -> dict[str, Dims]:
+    names = boundary.inputs or tuple(node.name for node in source if node.op == "Placeholder")
+    if boundary.shapes and len(boundary.shapes) != len(names):
+        raise GraphError(
+            f"{len(boundary.shapes)} input shapes for {len(names)} inputs ({', '.join(names)})"
+        )
+    shapes = {}
+    for number, name in enumerate(names):
+        if name not in source.by_name:
+            raise GraphError(f"there is no node {name!r} to be an input")
+        shapes[name] = _input_shape(
+            source.by_name[name], boundary.shapes[number] if boundary.shapes else None
+        )
+    return shapes
+
+
+def _input_shape(node: Node, given: Dims | None) -> Dims:
+    declared = node.attrs.get("shape")
+    dims = declared.dims if node.op == "Placeholder" and isinstance(declared, Shape) else None
+    if node.op == "Placeholder" and node.attrs.get("dtype") not in (None, DataType.DT_FLOAT):
+        raise GraphError(
+            f"the input {node.name!r} is no float32: begin after the preprocessing (--input_arrays)"
+        )
+    if given is not None:
+        fits = dims is None or (
+            len(dims) == len(given)
+            and all(want in (-1, size) for want, size in zip(dims, given, strict=True))
+        )
+        if not fits:
+            raise GraphError(f"the input {node.name!r} is {list(dims or ())}, not {list(given)}")
+        dims = given
+    if dims is None or min(dims, default=1) < 1:
+        known = "unknown" if dims is None else str(list(dims))
+        raise GraphError(
+            f"the shape of the input {node.name!r} is {known}: give one with --input_shapes"
+        )
+    _check_size(node.name, dims, np.dtype(np.float32).itemsize)
+    return dims
+
+
+def _split(name: str) -> tuple[str, int]:
+    """A tensor's node and output number."""
+    node, colon, number = name.rpartition(":")
+    if colon and number.isdecimal() and len(number) < 6:
+        return node, int(number)
+    return name, 0
+
+
+def needed_nodes(source: graphdef.Graph, boundary: Boundary) -> set[str]:
+    """The names of the nodes that the outputs need, up to the inputs.
+
+    Raises:
+        GraphError: an output is not in the graph, or a node that one needs.
+    """
+    waiting = [_split(name)[0] for name in boundary.outputs]
+    for name in waiting:
+        if name not in source.by_name:
+            raise GraphError(f"there is no node {name!r} to be an output")
+    stop = set(boundary.inputs)
+    needed: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += _predecessors(source, name, stop)
+    return needed
+
+
+def _predecessors(source: graphdef.Graph, name: str, stop: set[str]) -> list[str]:
+    """The nodes whose values the node `name` reads; control edges carry none."""
+    if name in stop:
+        return []
+    names = [_split(text)[0] for text in source.by_name[name].inputs if not text.startswith("^")]
+    for predecessor in names:
+        if predecessor not in source.by_name:
+            raise GraphError(f"node {name!r} reads {predecessor!r}, which is not in the graph")
+    return names
+
+
+def _sort(source: graphdef.Graph, nodes: list[Node], stop: set[str]) -> list[Node]:
+    """`nodes`, each after those it reads, else in the order of the file."""
+    done: set[str] = set()
+    entered: set[str] = set()
+    order = []
+    for root in nodes:
+        stack = [root.name]
+        while stack:
+            name = stack[-1]
+            if name in done:
+                stack.pop()
+                continue
+            open_ = [p for p in _predecessors(source, name, stop) if p not in done]
+            if not open_:
+                stack.pop()
+                done.add(name)
+                order.append(source.by_name[name])
+            elif name in entered:
+                raise GraphError(f"the graph has a cycle through node {name!r}")
+            else:
+                entered.add(name)
+                stack += reversed(open_)
+    return order
+
+
+def _check_known(nodes: Sequence[Node], boundary: Boundary) -> None:
+    unknown: dict[str, list[str]] = {}
+    for node in nodes:
+        if node.op == "Placeholder":
+            raise GraphError(f"the placeholder {node.name!r} is needed and is not an input")
+        if node.op not in BY_TF_NAME and node.op not in ("Const", POSTPROCESS):
+            unknown.setdefault(node.op, []).append(node.name)
+    if unknown and not boundary.allow_custom_ops:
+        listed = "; ".join(f"{op} ({', '.join(names)})" for op, names in sorted(unknown.items()))
+        raise UnsupportedOpError(
+            f"no TensorFlow Lite operator is known for: {listed}; cut the graph before them "
+            "(--output_arrays) or let them through as custom operators (--allow_custom_ops)"
+        )
+    for op in sorted(unknown):
+        _log.info("Converting unsupported operation: %s", op)
+
+
+def _constant(node: Node) -> Value:
+    data = node.attrs.get("value")
+    if not isinstance(data, np.ndarray):
+        raise GraphError(f"the constant {node.name!r} has no value")
+    return Value(node.name, data.shape, data.dtype, data)
+
+
+def _find(values: Mapping[str, Value], name: str, where: str) -> Value:
+    node, number = _split(name)
+    value = values.get(f"{node}:{number}" if number else node)
+    if value is None:
+        raise GraphError(f"{where} names {name!r}, an output that its node does not have")
+    return value
+
+
+def _import_op(graph: Graph, node: Node, values: dict[str, Value], source: graphdef.Graph) -> None:
+    inputs = [
+        _find(values, text, f"node {node.name!r}")
+        for text in node.inputs
+        if not text.startswith("^")
+    ]
+    if node.op not in BY_TF_NAME:
+        _import_custom(graph, node, inputs, values, source)
+        return
+    operator = BY_TF_NAME[node.op]
+    _check_inputs(node, operator, inputs)
+    op = Op(operator.kind, node.name, inputs, operator.attrs(node))
+    shape = operator.shape(op)
+    _check_size(node.name, shape, inputs[0].dtype.itemsize)
+    value = Value(node.name, shape, inputs[0].dtype)
+    graph.add(op, [value])
+    values[node.name] = value
+
+
+def _check_inputs(node: Node, operator: Operator, inputs: Sequence[Value]) -> None:
+    least, most = operator.inputs
+    if not least <= len(inputs) <= most:
+        raise GraphError(f"{node.op} {node.name!r} has {len(inputs)} inputs, not {least}")
+    for value in inputs:
+        if value.dtype not in NUMPY_TYPES.values() or value.dtype.kind == "c":
+            raise GraphError(f"{node.op} {node.name!r} reads {value.name!r} of {value.dtype}")
+    if operator.kind in ("conv2d", "depthwise_conv2d", "batch_norm", "bias_add"):
+        other = [value for value in inputs if value.dtype != np.float32]
+        if other:
+            raise GraphError(f"{node.op} {node.name!r} reads {other[0].dtype}, not float32")
+
+
+def _import_custom(
+    graph: Graph,
+    node: Node,
+    inputs: list[Value],
+    values: dict[str, Value],
+    source: graphdef.Graph,
+) -> None:
+    """An operator kept under its own name; its shapes are known only when it runs."""
+    types = node.attrs.get("_output_types")
+    count = len(types) if isinstance(types, list) else 0
+    if not count:
+        used = [_split(text) for other in source for text in other.inputs]
+        count = 1 + max((number for name, number in used if name == node.name), default=0)
+    op = Op(CUSTOM, node.name, inputs, {"op": node.op, "options": scalar_attrs(node)})
+    outputs = []
+    for number in range(count):
+        name = f"{node.name}:{number}" if number else node.name
+        outputs.append(Value(name, None, np.dtype(np.float32)))
+        values[name] = outputs[-1]
+    graph.add(op, outputs)
+
+
+def scalar_attrs(node: Node) -> dict[str, Option]:
+    """The attributes of `node` that are numbers: what becomes the options of a custom operator."""
+    return {
+        name: value
+        for name, value in node.attrs.items()
+        if isinstance(value, bool | int | float) and not isinstance(value, DataType)
+    }
+
+
+def _check_size(name: str, dims: Dims, item: int) -> None:
+    if math.prod(dims) * item > MAX_TENSOR_BYTES:
+        raise GraphError(f"{name!r} of shape {list(dims)} is larger than 2 GiB")

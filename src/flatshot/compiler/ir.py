@@ -1,0 +1,188 @@
+"""The compiler's graph: values and operators that point at each other, no indices and no names.
+
+A `Value` knows who makes it and who uses it; an `Op` knows its inputs and outputs; a `Graph` keeps
+the operators in an order in which they can run. Constants never change: a pass makes new ones.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flatshot.errors import GraphError
+from flatshot.formats.graphdef import Array
+
+Dims = tuple[int, ...]
+
+
+class Value:
+    """A tensor: an input of the graph, a constant (`data`), or the output of `producer`.
+
+    `shape` is None where it is known only at run time.
+    """
+
+    def __init__(
+        self, name: str, shape: Dims | None, dtype: np.dtype[Any], data: Array | None = None
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.data = data
+        self.producer: Op | None = None
+        self.uses: list[Op] = []
+
+    def __repr__(self) -> str:
+        kind = "constant " if self.data is not None else ""
+        return f"<{kind}{self.name} {self.dtype}{list(self.shape) if self.shape else '[]'}>"
+
+    @property
+    def dims(self) -> Dims:
+        """The shape, where an operator cannot do without.
+
+        Raises:
+            GraphError: it is not known.
+        """
+        if self.shape is None:
+            raise GraphError(f"the shape of {self.name!r} is not known")
+        return self.shape
+
+
+class Op:
+    """One operator: its kind (a key of the operator registry), values, and attributes by name."""
+
+    def __init__(
+        self, kind: str, name: str, inputs: Sequence[Value], attrs: Mapping[str, Any]
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.inputs = list(inputs)
+        self.outputs: list[Value] = []
+        self.attrs = dict(attrs)
+        for value in inputs:
+            value.uses.append(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        return self.outputs[0]
+
+
+class Graph:
+    """Operators in an order in which they can run, with the graph's inputs and outputs."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        self.ops: list[Op] = []
+
+    def add(
+        self,
+        op: Op,
+        outputs: Iterable[Value],
+        *,
+        before: Op | None = None,
+    ) -> Op:
+        """Put `op` at the end, or before another operator; it makes `outputs`."""
+        for value in outputs:
+            value.producer = op
+            op.outputs.append(value)
+        self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
+        return op
+
+    def constant(self, name: str, data: Array) -> Value:
+        """A new constant."""
+        return Value(name, data.shape, data.dtype, data)
+
+    def set_input(self, op: Op, index: int, value: Value) -> None:
+        """Let `op` read `value` as its input number `index`, which may be one past the last."""
+        if index < len(op.inputs):
+            op.inputs[index].uses.remove(op)
+            op.inputs[index] = value
+        else:
+            op.inputs.append(value)
+        value.uses.append(op)
+
+    def set_inputs(self, op: Op, values: Sequence[Value]) -> None:
+        """Let `op` read `values` and nothing else."""
+        for value in op.inputs:
+            value.uses.remove(op)
+        op.inputs = list(values)
+        for value in values:
+            value.uses.append(op)
+
+    def replace_uses(self, old: Value, new: Value) -> None:
+        """Let whoever reads `old` read `new`; the outputs of the graph are left as they are."""
+        for op in list(old.uses):
+            for index, value in enumerate(op.inputs):
+                if value is old:
+                    self.set_input(op, index, new)
+
+    def absorb(self, op: Op, later: Op) -> None:
+        """Let `op` make what `later`, the only reader of its output, makes; `later` goes.
+
+        The later name survives: names of tensors are the users' interface.
+        """
+        op.outputs = later.outputs
+        for value in op.outputs:
+            value.producer = op
+        later.outputs = []
+        self._unlink(later)
+
+    def remove(self, op: Op) -> None:
+        """Take `op` out.
+
+        Raises:
+            GraphError: something still uses what it makes.
+        """
+        for value in op.outputs:
+            if value.uses or value in self.outputs:
+                raise GraphError(f"{op.name!r} is still in use")
+        self._unlink(op)
+
+    def _unlink(self, op: Op) -> None:
+        for value in op.inputs:
+            value.uses.remove(op)
+        self.ops.remove(op)
+
+    def is_output(self, value: Value) -> bool:
+        """Whether `value` is an output of the graph."""
+        return any(value is output for output in self.outputs)
+
+    def values(self) -> list[Value]:
+        """Every value once: the graph's inputs, then those of the operators in their order."""
+        found: dict[int, Value] = {id(value): value for value in self.inputs}
+        for op in self.ops:
+            for value in [*op.inputs, *op.outputs]:
+                found.setdefault(id(value), value)
+        for value in self.outputs:
+            found.setdefault(id(value), value)
+        return list(found.values())
+
+    def verify(self) -> None:
+        """Check that values and operators agree about each other and that the order can run.
+
+        Raises:
+            GraphError: they do not; that is a bug in the pass that ran last.
+        """
+        made = {id(value) for value in self.inputs}
+        for op in self.ops:
+            for value in op.inputs:
+                if value.data is None and id(value) not in made:
+                    raise GraphError(f"{op.name!r} runs before {value.name!r} is made")
+                if op not in value.uses:
+                    raise GraphError(f"{value.name!r} does not know that {op.name!r} uses it")
+            for value in op.outputs:
+                if value.producer is not op:
+                    raise GraphError(f"{value.name!r} does not know that {op.name!r} makes it")
+                made.add(id(value))
+        for value in self.outputs:
+            if value.data is None and id(value) not in made:
+                raise GraphError(f"nothing makes the output {value.name!r}")
+        names = Counter(value.name for value in self.values())
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise GraphError(f"several values are called {twice[0]!r}")

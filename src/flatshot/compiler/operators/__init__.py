@@ -1,0 +1,14 @@
+"""The operators that the compiler knows, declared once each; importing this registers them."""
+
+from flatshot.compiler.operators import convolution, elementwise, shaping
+from flatshot.compiler.operators.registry import BY_TF_NAME, OPERATORS, Operator, evaluate
+
+__all__ = [
+    "BY_TF_NAME",
+    "OPERATORS",
+    "Operator",
+    "convolution",
+    "elementwise",
+    "evaluate",
+    "shaping",
+]

@@ -1,0 +1,89 @@
+"""What an operator is to the compiler: one declaration from GraphDef to TensorFlow Lite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatshot.compiler.ir import Dims, Op
+from flatshot.errors import GraphError
+from flatshot.formats.graphdef import Array, Attr, Node
+from flatshot.formats.tflite import Activation, Builtin
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One kind of operator.
+
+    Attributes:
+        kind: its name in the IR.
+        tf: the GraphDef operators that it stands for.
+        inputs: how many inputs it takes, least and most.
+        attrs: from a node to the attributes of the IR operator; raises GraphError on what it
+            cannot mean.
+        shape: the shape of its output from the operator with its inputs.
+        kernel: its meaning in NumPy, by which constants are folded; None where it is never folded.
+        builtin: the TensorFlow Lite operator; None for a kind that the passes do away with.
+        options: from the IR operator to the builtin's options.
+        layout: from an input's position and constant value to the layout TensorFlow Lite wants.
+    """
+
+    kind: str
+    tf: tuple[str, ...]
+    inputs: tuple[int, int]
+    shape: Callable[[Op], Dims]
+    attrs: Callable[[Node], dict[str, Any]] = lambda node: {}
+    kernel: Callable[..., Array] | None = None
+    builtin: Builtin | None = None
+    options: Callable[[Op], Any] = lambda op: None
+    layout: Callable[[int, Array], Array] = lambda index, data: data
+
+
+OPERATORS: dict[str, Operator] = {}
+BY_TF_NAME: dict[str, Operator] = {}
+
+
+def register(operator: Operator) -> Operator:
+    """Make an operator known; a kind or a GraphDef name can be declared only once."""
+    assert operator.kind not in OPERATORS, f"{operator.kind} is declared twice"
+    OPERATORS[operator.kind] = operator
+    for name in operator.tf:
+        assert name not in BY_TF_NAME, f"{name} is declared twice"
+        BY_TF_NAME[name] = operator
+    return operator
+
+
+def attr(node: Node, name: str, kind: type | tuple[type, ...], default: Attr | None = None) -> Any:
+    """The attribute `name` of `node`, of type `kind`; `default` where the node has none.
+
+    Raises:
+        GraphError: it is missing without a default, or of another type.
+    """
+    value = node.attrs.get(name, default)
+    if value is None or not isinstance(value, kind):
+        problem = "is missing" if value is None else f"is {value!r}"
+        raise GraphError(f"{node.op} {node.name!r}: attribute {name!r} {problem}")
+    return value
+
+
+def require(node: Node, condition: bool, problem: str) -> None:
+    """Raise GraphError naming `node` unless `condition` holds."""
+    if not condition:
+        raise GraphError(f"{node.op} {node.name!r}: {problem}")
+
+
+def evaluate(op: Op, *inputs: Array) -> Array:
+    """What `op` makes of the values of its inputs, its fused activation included.
+
+    Raises:
+        GraphError: its kind has no meaning in NumPy.
+    """
+    operator = OPERATORS.get(op.kind)
+    if operator is None or operator.kernel is None:
+        raise GraphError(f"{op.kind} {op.name!r} cannot be computed ahead of time")
+    result = operator.kernel(op, *inputs)
+    activation = op.attrs.get("activation", Activation.NONE)
+    if activation == Activation.RELU6:
+        return np.clip(result, 0, 6)
+    return np.maximum(result, 0) if activation == Activation.RELU else result
