@@ -1,0 +1,89 @@
+"""The options of export, which `flatshot convert` takes too when it starts from a checkpoint."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import click
+
+from flatshot.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Detections(click.ParamType):
+    name = "INTEGER|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["auto"]:
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+
+
+_OPTIONS = (
+    click.option(
+        "--pipeline_config_path",
+        metavar="FILE",
+        help="pipeline.config  [default: the one beside the checkpoint]",
+    ),
+    click.option(
+        "--config_override",
+        default="",
+        metavar="TEXT",
+        help="text format merged over the config: scalars replace, repeated fields append",
+    ),
+    click.option(
+        "--max_detections",
+        type=_Detections(),
+        default=10,
+        show_default=True,
+        help="boxes kept; 'auto' takes max_total_detections of the config",
+    ),
+    click.option(
+        "--max_classes_per_detection",
+        type=int,
+        default=1,
+        show_default=True,
+        help="classes reported for each box (fast NMS)",
+    ),
+    click.option(
+        "--detections_per_class",
+        type=int,
+        default=100,
+        show_default=True,
+        help="boxes kept for each class (regular NMS)",
+    ),
+    click.option(
+        "--use_regular_nms/--nouse_regular_nms",
+        default=False,
+        help="suppress class by class, not regardless of class  [default: no]",
+    ),
+)
+NAMES = (
+    "pipeline_config_path",
+    "config_override",
+    "max_detections",
+    "max_classes_per_detection",
+    "detections_per_class",
+    "use_regular_nms",
+)
+
+
+def export_options(function: F) -> F:
+    """Give a command the options of export."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `flatshot.export` from the parsed options, which are taken out."""
+    found = {name: options.pop(name) for name in NAMES}
+    found["pipeline_config"] = found.pop("pipeline_config_path")
+    if found["pipeline_config"] == "":
+        raise ConfigError("--pipeline_config_path is empty: give the path of a pipeline.config")
+    return found
