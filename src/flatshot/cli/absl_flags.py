@@ -21,6 +21,7 @@ class AbslCommand(click.Command):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Rewrite absl's spellings of booleans to those that click knows, then parse."""
         flags = {
             param.name: param
             for param in self.params

@@ -53,6 +53,7 @@ _log = logging.getLogger("flatshot")
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     source: str | None,
     input_file: str | None,
     output_file: str,

@@ -16,8 +16,8 @@ class _Detections(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | Literal["auto"]:
-        if value == "auto" or isinstance(value, int):
-            return value
+        if value == "auto":
+            return "auto"
         try:
             return int(value)
         except ValueError:

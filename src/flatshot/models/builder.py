@@ -44,12 +44,13 @@ class GraphBuilder:
     """Collects the nodes of a graph, and what is wrong with the variables it asks for.
 
     Args:
-        variables: the values of the model's variables.
+        variables: the values of the model's variables; None builds the graph with zeros, to
+            look at what a configuration makes.
         averaged: read trained variables from their moving averages
             (`<name>/ExponentialMovingAverage`).
     """
 
-    def __init__(self, variables: Variables, *, averaged: bool = False) -> None:
+    def __init__(self, variables: Variables | None, *, averaged: bool = False) -> None:
         self._variables = variables
         self._averaged = averaged
         self._nodes: dict[str, Node] = {}
@@ -88,22 +89,27 @@ class GraphBuilder:
         of them together.
         """
         stored = f"{name}/ExponentialMovingAverage" if self._averaged and trained else name
-        value: Array = np.broadcast_to(np.float32(0), shape)
-        if stored not in self._variables:
-            self._missing.append(stored)
-        else:
-            read = self._variables.read(stored)
-            if read.shape != shape:
-                self._mismatched.append(f"{stored} is {list(read.shape)}, not {list(shape)}")
-            elif read.dtype.kind != "f":
-                self._mismatched.append(f"{stored} is {read.dtype}, not float32")
-            else:
-                value = read.astype(np.float32, copy=False)
-        self.constant(name, value)
+        self.constant(name, self._read(stored, shape))
         location = f"loc:@{name}".encode()
         return self.add(
             "Identity", f"{name}/read", [Tensor(name, shape)], shape, {"_class": [location]}
         )
+
+    def _read(self, name: str, shape: tuple[int, ...]) -> Array:
+        zeros: Array = np.broadcast_to(np.float32(0), shape)
+        if self._variables is None:
+            return zeros
+        if name not in self._variables:
+            self._missing.append(name)
+            return zeros
+        value = self._variables.read(name)
+        if value.shape != shape:
+            self._mismatched.append(f"{name} is {list(value.shape)}, not {list(shape)}")
+        elif value.dtype.kind != "f":
+            self._mismatched.append(f"{name} is {value.dtype}, not float32")
+        else:
+            return value.astype(np.float32, copy=False)
+        return zeros
 
     def finish(self, outputs: Sequence[str]) -> Graph:
         """The graph of what `outputs` (names of nodes) need, in the order it was built.

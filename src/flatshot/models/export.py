@@ -84,7 +84,7 @@ def export(
 
 def build_graph(
     config: DetectionConfig,
-    variables: Variables,
+    variables: Variables | None,
     postprocess: dict[str, Attr] | None = None,
     additional_outputs: Sequence[str] = (),
 ) -> Graph:

@@ -1,0 +1,351 @@
+"""What a file holds: a model, a graph, a checkpoint or a configuration, in figures and words."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatshot.compiler.convert import POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
+from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
+from flatshot.compiler.importer import scalar_attrs
+from flatshot.errors import FileError, FlatshotError, FormatError
+from flatshot.formats import files, graphdef, tflite
+from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
+from flatshot.formats.files import StrPath
+from flatshot.formats.graphdef import Array, Shape
+from flatshot.formats.pipeline import load_pipeline
+from flatshot.models.detection_config import read_config
+from flatshot.models.export import build_graph
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor; its shape is empty where only running it tells, `bytes` is 0 unless constant."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int = 0
+    quantization: str = ""
+
+
+@dataclass(frozen=True)
+class OperatorInfo:
+    """An operator with the shapes that it reads and makes, and its arithmetic operations."""
+
+    name: str
+    output: str
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    arithmetic_ops: int = 0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds. Lists are empty and figures None where they make no sense.
+
+    Attributes:
+        kind: what the file is.
+        inputs: what it is fed with.
+        outputs: what it gives.
+        operators: one by one, in the order in which they run.
+        tensors: constants and intermediate results, or the variables of a checkpoint.
+        postprocess: options of the post-processing operator.
+        parameters: the number of trained values.
+        bytes: what the constants take.
+        arithmetic_ops: of one inference, a multiply-add as two.
+        peak_memory: bytes for what is computed, at its peak.
+        facts: whatever else is worth a line, by title.
+    """
+
+    path: str
+    kind: str
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    operators: tuple[OperatorInfo, ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    postprocess: Mapping[str, Option] = field(default_factory=dict)
+    parameters: int | None = None
+    bytes: int | None = None
+    arithmetic_ops: int | None = None
+    peak_memory: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def operator_counts(self) -> dict[str, int]:
+        """How often each operator occurs, the most frequent first."""
+        return dict(Counter(operator.name for operator in self.operators).most_common())
+
+
+def inspect(path: StrPath) -> Inspection:
+    """Look into a .tflite, .pb, .pbtxt, pipeline.config or checkpoint.
+
+    What a file is follows from its content and, between text formats, from its name.
+
+    Args:
+        path: a file, or the directory or prefix of a checkpoint.
+
+    Raises:
+        FileError: there is nothing to read at `path`.
+        FormatError: it is none of these, or damaged.
+    """
+    place = Path(path)
+    if place.suffix in (".tflite", ".pb", ".pbtxt", ".config"):
+        files.map_bytes(place)  # a file that is missing is no checkpoint prefix that is missing
+    if place.suffix == ".index" or not place.is_file() or place.name == "checkpoint":
+        return _inspect_checkpoint(path)
+    head = bytes(files.map_bytes(place)[:8])
+    if head[4:] == tflite.IDENTIFIER or place.suffix == ".tflite":
+        return inspect_model(files.map_bytes(place), str(path))
+    if place.suffix == ".config":
+        return _inspect_pipeline(path)
+    if place.suffix in (".pb", ".pbtxt"):
+        return _inspect_graph(path)
+    return _inspect_unnamed(path)
+
+
+def _inspect_unnamed(path: StrPath) -> Inspection:
+    """A file whose name says nothing: whatever can read it says what it is."""
+    for look in (_inspect_checkpoint, _inspect_graph, _inspect_pipeline):
+        try:
+            return look(path)
+        except (FileError, FormatError):
+            continue
+    raise FormatError(
+        f"{path}: neither a .tflite, a GraphDef, a pipeline.config nor a checkpoint; "
+        "a GraphDef in text must be called *.pbtxt"
+    )
+
+
+# --- .tflite ------------------------------------------------------------------------------------
+
+
+def inspect_model(data: bytes | memoryview, path: str = "") -> Inspection:
+    """Look into the bytes of a .tflite; `path` is only repeated in the result.
+
+    Raises:
+        FormatError: they are no TensorFlow Lite model, or damaged.
+    """
+    try:
+        model = tflite.read_model(data)
+        if not model.subgraphs:
+            raise FormatError("the model has no sub-graph")
+        return _describe_model(model, path)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}" if path else str(error)) from error
+
+
+def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
+    graph = model.subgraphs[0]
+    tensors = tuple(_tensor_info(model, tensor) for tensor in graph.tensors)
+    constants = [
+        tflite.constant(model, tensor) for tensor in graph.tensors if _has_data(model, tensor)
+    ]
+    postprocess: dict[str, Option] = {}
+    for operator in graph.operators:
+        code = model.operator_codes[operator.opcode_index]
+        if code.name == POSTPROCESS and operator.custom_options is not None:
+            postprocess = read_options(operator.custom_options)
+    facts = {"description": model.description}
+    if model.metadata:
+        facts["metadata"] = ", ".join(item.name for item in model.metadata)
+    if model.signature_defs:
+        facts["signatures"] = ", ".join(item.signature_key for item in model.signature_defs)
+    return Inspection(
+        path=path,
+        kind="TensorFlow Lite model" + (", detector with post-processing" if postprocess else ""),
+        inputs=tuple(tensors[n] for n in _indices(graph.inputs)),
+        outputs=tuple(tensors[n] for n in _indices(graph.outputs)),
+        operators=tuple(_operator_info(model, graph, operator) for operator in graph.operators),
+        tensors=tensors,
+        postprocess=postprocess,
+        parameters=sum(c.size for c in constants if c is not None and c.dtype.kind in "fiu"),
+        bytes=sum(c.nbytes for c in constants if c is not None),
+        arithmetic_ops=arithmetic_ops(model),
+        peak_memory=plan_memory(model).peak,
+        facts=facts,
+    )
+
+
+def _indices(numbers: tflite.Numbers) -> list[int]:
+    return [] if numbers is None else [int(number) for number in numbers if number >= 0]
+
+
+def _has_data(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> bool:
+    data = model.buffers[tensor.buffer].data if tensor.buffer < len(model.buffers) else None
+    return data is not None and data.size > 0 and tensor.type in tflite.NUMPY_TYPES
+
+
+def _shape(tensor: tflite.Tensor) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
+
+
+def _tensor_info(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> TensorInfo:
+    try:
+        dtype = tflite.TensorType(tensor.type).name.lower()
+    except ValueError:
+        dtype = f"type {tensor.type}"
+    data = model.buffers[tensor.buffer].data if tensor.buffer < len(model.buffers) else None
+    quantization = ""
+    q = tensor.quantization
+    if q is not None and q.scale is not None and q.scale.size:
+        zero = int(q.zero_point[0]) if q.zero_point is not None and q.zero_point.size else 0
+        quantization = f"scale {float(q.scale[0]):.6g}, zero point {zero}"
+        if q.scale.size > 1:
+            quantization += f" ({q.scale.size} channels)"
+    return TensorInfo(
+        tensor.name, dtype, _shape(tensor), 0 if data is None else data.nbytes, quantization
+    )
+
+
+def _operator_info(
+    model: tflite.TFLiteModel, graph: tflite.SubGraph, operator: tflite.Operator
+) -> OperatorInfo:
+    inputs = [graph.tensors[n] for n in _indices(operator.inputs)]
+    outputs = [graph.tensors[n] for n in _indices(operator.outputs)]
+    return OperatorInfo(
+        name=model.operator_codes[operator.opcode_index].name,
+        output=outputs[0].name if outputs else "",
+        inputs=tuple(map(_shape, inputs)),
+        outputs=tuple(map(_shape, outputs)),
+        arithmetic_ops=operator_ops(model, graph, operator),
+    )
+
+
+# --- GraphDef -----------------------------------------------------------------------------------
+
+
+def _inspect_graph(path: StrPath) -> Inspection:
+    return _describe_graph(
+        graphdef.load_graph(path), str(path), "frozen TensorFlow graph (GraphDef)"
+    )
+
+
+def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
+    constants: dict[str, Array] = {}
+    for node in graph:
+        value = node.attrs.get("value")
+        if node.op == "Const" and isinstance(value, np.ndarray):
+            constants[node.name] = value
+    attrs = scalar_attrs(graph.by_name[POSTPROCESS]) if POSTPROCESS in graph.by_name else {}
+    base = Inspection(
+        path=path,
+        kind=kind,
+        inputs=tuple(_placeholder(node) for node in graph if node.op == "Placeholder"),
+        operators=tuple(
+            OperatorInfo(node.op, node.name, (), ())
+            for node in graph
+            if node.op not in ("Const", "Placeholder")
+        ),
+        tensors=tuple(
+            TensorInfo(name, str(value.dtype), value.shape, value.nbytes)
+            for name, value in constants.items()
+        ),
+        postprocess=dict(sorted(attrs.items())),
+        parameters=sum(value.size for value in constants.values() if value.dtype.kind == "f"),
+        bytes=sum(value.nbytes for value in constants.values()),
+    )
+    try:
+        model = convert(graph)
+    except FlatshotError as error:
+        outputs = tuple(TensorInfo(name, "", ()) for name in _loose_ends(graph))
+        return replace(base, outputs=outputs, facts={"as TensorFlow Lite": f"no: {error}"})
+    described = _describe_model(model.tflite, path)
+    return replace(
+        base,
+        outputs=described.outputs,
+        arithmetic_ops=described.arithmetic_ops,
+        peak_memory=described.peak_memory,
+        facts={"as TensorFlow Lite": model.summary()},
+    )
+
+
+def _placeholder(node: graphdef.Node) -> TensorInfo:
+    shape = node.attrs.get("shape")
+    dims = shape.dims if isinstance(shape, Shape) and shape.dims is not None else ()
+    dtype = node.attrs.get("dtype")
+    name = dtype.name.removeprefix("DT_").lower() if isinstance(dtype, graphdef.DataType) else "?"
+    return TensorInfo(node.name, "float32" if name == "float" else name, dims)
+
+
+def _loose_ends(graph: graphdef.Graph) -> list[str]:
+    """The nodes that nothing reads: what an unknown graph seems to give."""
+    read = {text.lstrip("^").partition(":")[0] for node in graph for text in node.inputs}
+    known = [name for name in (*POSTPROCESS_OUTPUTS[:1], *RAW_OUTPUTS) if name in graph.by_name]
+    return known or [node.name for node in graph if node.name not in read]
+
+
+# --- pipeline.config ----------------------------------------------------------------------------
+
+
+def _inspect_pipeline(path: StrPath) -> Inspection:
+    pipeline = load_pipeline(path)
+    kind = "pipeline.config of the TensorFlow Object Detection API"
+    try:
+        config = read_config(pipeline)
+        graph = build_graph(config, None)
+    except FlatshotError as error:
+        return Inspection(str(path), kind, facts={"supported": f"no: {error}"})
+    described = _describe_graph(graph, str(path), kind)
+    return Inspection(
+        path=str(path),
+        kind=kind,
+        inputs=described.inputs,
+        outputs=described.outputs,
+        parameters=described.parameters,
+        bytes=described.bytes,
+        arithmetic_ops=described.arithmetic_ops,
+        peak_memory=described.peak_memory,
+        facts={
+            "feature extractor": config.feature_extractor.type,
+            "depth multiplier": f"{config.feature_extractor.depth_multiplier:g}",
+            "classes": str(config.num_classes),
+            "anchors": str(described.outputs[0].shape[1]),
+            "score converter": config.score_converter,
+            "score threshold": f"{config.score_threshold:g}",
+            "IoU threshold": f"{config.iou_threshold:g}",
+            "max_detections_per_class": str(config.max_detections_per_class),
+            "max_total_detections": str(config.max_total_detections),
+            "moving averages": "yes" if config.use_moving_averages else "no",
+        },
+    )
+
+
+# --- checkpoint ---------------------------------------------------------------------------------
+
+
+def _inspect_checkpoint(path: StrPath) -> Inspection:
+    checkpoint = Checkpoint(path)
+    variables = list(checkpoint.values())
+    numbers = [v for v in variables if v.dtype.kind == "f"]
+    shards = sorted({v.shard for v in variables})
+    missing = [
+        str(checkpoint.shard_path(n)) for n in shards if not checkpoint.shard_path(n).is_file()
+    ]
+    averaged = sum(v.name.endswith("/ExponentialMovingAverage") for v in variables)
+    return Inspection(
+        path=str(path),
+        kind="TensorFlow checkpoint, V2 (TensorBundle)",
+        tensors=tuple(
+            TensorInfo(v.name, v.data_type.name.removeprefix("DT_").lower(), v.shape, v.size)
+            for v in variables
+        ),
+        parameters=sum(math.prod(v.shape) for v in numbers),
+        bytes=sum(v.size for v in variables),
+        facts={
+            "prefix": checkpoint.prefix,
+            "variables": str(len(variables)),
+            "data files": ", ".join(missing) + " missing" if missing else str(len(shards)),
+            "moving averages": str(averaged) if averaged else "none",
+        },
+    )
+
+
+def as_json(inspection: Inspection) -> dict[str, Any]:
+    """The inspection in values that JSON knows, with the operators counted as well."""
+    return {**asdict(inspection), "operator_counts": inspection.operator_counts}
