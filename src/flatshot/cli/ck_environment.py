@@ -62,6 +62,8 @@ _CUSTOM: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "W_SCALE": ("scale_w", float),
 }
 
+VARIABLES = (*_ALWAYS, *_CUSTOM, "USE_CUSTOM_NMS_SETTINGS", "CUSTOM_MODEL_SETTINGS")
+
 
 def ck_defaults(environment: Mapping[str, str]) -> dict[str, Any]:
     """Option -> default, for the options of `flatshot benchmark` that `environment` speaks of.

@@ -1,0 +1,264 @@
+"""How fast and how lean the benchmark loop is, as ratios within one run.
+
+`python -m bench.evaluation DATA` with DATA the folder of real models and images; each row names
+its baseline, and says what it should be.
+"""
+
+import contextlib
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatshot.evaluation.dataset import CocoDataset, GroundTruth
+from flatshot.evaluation.evaluate import Result, evaluate
+from flatshot.evaluation.machine import cores, machine
+from flatshot.evaluation.metrics import FloatArray, score
+from flatshot.runtime.detector import Detector
+
+ROUNDS = 3
+MODEL = "oracle/toco_detect_regular.tflite"
+IMAGES = "coco_val2017_310"
+
+
+def main() -> None:
+    """Print all rows."""
+    data = Path(sys.argv[1])
+    print(f"on {machine()['processor']}, {cores()} cores")
+    print(f"{'':62}{'ratio':>8}  should be")
+    loop_against_bare_interpreters(data)
+    low_threshold_against_high(data)
+    memory_of_many_images(data)
+    scoring_against_pycocotools()
+
+
+def row(name: str, ratio: float, target: str, detail: str) -> None:
+    """One line of the table."""
+    print(f"{name:62}{ratio:8.2f}  {target:10} {detail}", flush=True)
+
+
+def loop_against_bare_interpreters(data: Path) -> None:
+    """JPEG to mAP, against interpreters that only invoke, on tensors that lie ready."""
+    detector = Detector(data / MODEL)
+    dataset = CocoDataset(data / IMAGES)
+    tensors = [detector.prepare(detector.load(image.path)) for image in dataset.images[:60]]
+    loops, whole, cut = [], [], []
+    for _ in range(ROUNDS):
+        whole.append(_bare(_interpreters(data / MODEL, None), tensors, len(dataset)))
+        loops.append(_rate(_run(data, dataset)))
+        cut.append(_bare(_interpreters(data / MODEL, detector), tensors, len(dataset)))
+    rate = statistics.median(loops)
+    for name, rates in (("the model as it is", whole), ("the model without its NMS", cut)):
+        row(
+            f"whole loop, images/s / bare interpreters, {name}",
+            statistics.median(a / b for a, b in zip(loops, rates, strict=True)),
+            ">= 0.85",
+            f"{rate:.1f} / {statistics.median(rates):.1f}",
+        )
+
+
+def low_threshold_against_high(data: Path) -> None:
+    """Regular NMS that keeps 100 detections an image, against one that keeps the likely ones."""
+    dataset = CocoDataset(data / IMAGES)
+    for postprocess, target in (("auto", "<= 1.20"), ("op", "-")):
+        ratios = []
+        for _ in range(ROUNDS if postprocess == "auto" else 1):
+            high = _rate(_run(data, dataset, score_threshold=0.3, postprocess=postprocess))
+            low = _rate(_run(data, dataset, score_threshold=1e-8, postprocess=postprocess))
+            ratios.append(high / low)
+        row(
+            f"whole loop, time at threshold 1e-8 / at 0.3, NMS by {postprocess}",
+            statistics.median(ratios),
+            target,
+            f"last {low:.1f} and {high:.1f} images/s",
+        )
+
+
+MEMORY = """
+import resource, sys
+from flatshot.evaluation.dataset import CocoDataset
+from flatshot.evaluation.evaluate import evaluate
+from flatshot.runtime.detector import Detector
+detector = Detector(sys.argv[1], score_threshold=1e-8)
+result = evaluate(detector, CocoDataset(sys.argv[2]), latency_images=0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, len(result.detections))
+"""
+
+
+def memory_of_many_images(data: Path, many: int = 5000) -> None:
+    """The greatest memory of a process over 5,000 images, against 310 of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        repeat_dataset(data / IMAGES, Path(folder), many)
+        sizes = []
+        for dataset in (data / IMAGES, Path(folder)):
+            command = [sys.executable, "-c", MEMORY, str(data / MODEL), str(dataset)]
+            done = subprocess.run(command, capture_output=True, check=True, text=True)
+            sizes.append([int(word) for word in done.stdout.split()])
+    (few_mb, few_rows), (many_mb, many_rows) = sizes
+    row(
+        f"memory of {many} images / of 310, 100 detections each",
+        many_mb / few_mb,
+        "flat",
+        f"{many_mb} / {few_mb} MB for {many_rows} / {few_rows} detections",
+    )
+
+
+def repeat_dataset(source: Path, target: Path, number: int) -> None:
+    """A data set of that many images: those of `source` again and again, under new numbers."""
+    (file,) = (source / "annotations").glob("*.json")
+    content = json.loads(file.read_bytes())
+    images, annotations = content["images"], content["annotations"]
+    repeated: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    for start in range(0, number, len(images)):
+        chosen = images[: number - start]
+        ids = {image["id"]: start + place for place, image in enumerate(chosen)}
+        repeated["images"] += [{**image, "id": ids[image["id"]]} for image in chosen]
+        repeated["annotations"] += [
+            {**one, "image_id": ids[one["image_id"]]}
+            for one in annotations
+            if one["image_id"] in ids
+        ]
+    for place, one in enumerate(repeated["annotations"], 1):
+        one["id"] = place
+    (target / "annotations").mkdir()
+    (target / "annotations" / file.name).write_text(json.dumps({**content, **repeated}))
+    name = file.stem.removeprefix("instances_")
+    (target / name).symlink_to((source / name).resolve())
+
+
+def scoring_against_pycocotools(images: int = 5000, each: int = 100) -> None:
+    """Taking the figures of 5,000 images with 100 detections each."""
+    truth, categories, detections = random_problem(images, each)
+    ids = np.arange(images)
+    begin = time.perf_counter()
+    ours = score(truth, categories, ids, detections).figures.values()
+    fast = time.perf_counter() - begin
+    theirs, slow = _pycocotools(truth, categories, images, detections)
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1e-12
+    row(
+        f"scoring {images} images x {each} detections, pycocotools / hotcoco",
+        slow / fast,
+        ">= 20",
+        f"{slow:.1f} / {fast:.2f} s, equal figures",
+    )
+
+
+def random_problem(images: int, each: int) -> tuple[GroundTruth, dict[int, str], FloatArray]:
+    """Seven objects an image of 80 categories, a part of them found, and many false alarms."""
+    rng = np.random.default_rng(5)
+    objects = 7 * images
+    boxes = np.column_stack([rng.random((objects, 2)) * 400, 5 + rng.random((objects, 2)) * 200])
+    truth = GroundTruth(
+        np.repeat(np.arange(images), 7),
+        rng.integers(1, 81, objects),
+        boxes,
+        boxes[:, 2] * boxes[:, 3],
+        rng.random(objects) < 0.0125,
+    )
+    rows = np.empty((images, each, 7))
+    rows[..., 0] = np.arange(images)[:, None]
+    rows[..., 1:3] = rng.random((images, each, 2)) * 400
+    rows[..., 3:5] = 5 + rng.random((images, each, 2)) * 200
+    rows[..., 5] = rng.random((images, each))
+    rows[..., 6] = rng.integers(1, 81, (images, each))
+    rows[:, :7, 1:5] = (boxes + rng.normal(size=boxes.shape) * 4).reshape(images, 7, 4)
+    rows[:, :7, 3:5] = np.maximum(rows[:, :7, 3:5], 1)
+    rows[:, :7, 6] = truth.category_ids.reshape(images, 7)
+    return truth, {number: str(number) for number in range(1, 81)}, rows.reshape(-1, 7)
+
+
+def _pycocotools(
+    truth: GroundTruth, categories: dict[int, str], images: int, detections: FloatArray
+) -> tuple[list[float], float]:
+    """The twelve figures by pycocotools, and the seconds from arrays to figures."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        begin = time.perf_counter()
+        ground = COCO()
+        ground.dataset = {
+            "info": {},
+            "images": [{"id": identity} for identity in range(images)],
+            "categories": [{"id": key, "name": name} for key, name in categories.items()],
+            "annotations": [
+                {
+                    "id": place + 1,
+                    "image_id": int(truth.image_ids[place]),
+                    "category_id": int(truth.category_ids[place]),
+                    "bbox": truth.boxes[place].tolist(),
+                    "area": float(truth.areas[place]),
+                    "iscrowd": int(truth.crowds[place]),
+                }
+                for place in range(len(truth))
+            ],
+        }
+        ground.createIndex()
+        evaluation = COCOeval(ground, ground.loadRes(detections), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return [float(value) for value in evaluation.stats], time.perf_counter() - begin
+
+
+def _run(data: Path, dataset: CocoDataset, **arguments: Any) -> Result:
+    return evaluate(Detector(data / MODEL, **arguments), dataset, latency_images=0)
+
+
+def _rate(result: Result) -> float:
+    (rate,) = result.timing.images_per_second
+    assert rate is not None
+    return rate
+
+
+def _interpreters(model: Path, cut: Detector | None) -> list[Callable[[Any], object]]:
+    """One single-thread interpreter a core: of the whole model, or as `cut` runs its network."""
+    if cut is not None:
+        return [cut.fork().network for _ in range(cores())]
+    from ai_edge_litert.interpreter import Interpreter
+
+    def bare() -> Callable[[Any], object]:
+        interpreter = Interpreter(model_path=str(model), num_threads=1)
+        interpreter.allocate_tensors()
+        place = interpreter.get_input_details()[0]["index"]
+
+        def invoke(tensor: Any) -> None:
+            interpreter.set_tensor(place, tensor)
+            interpreter.invoke()
+
+        return invoke
+
+    return [bare() for _ in range(cores())]
+
+
+def _bare(interpreters: list[Callable[[Any], object]], tensors: list[Any], number: int) -> float:
+    """Images per second of interpreters that share `number` invocations."""
+    left = iter(range(number))
+
+    def work(invoke: Callable[[Any], object]) -> None:
+        # `next` on a range's iterator is one step for Python's lock.
+        while (place := next(left, None)) is not None:
+            invoke(tensors[place % len(tensors)])
+
+    for invoke in interpreters:
+        invoke(tensors[0])
+    threads = [threading.Thread(target=work, args=(one,)) for one in interpreters]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return number / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    main()
