@@ -1,5 +1,10 @@
 """Flatshot: single-shot detectors to TensorFlow Lite, and how good and fast they are.
 
+    graph = flatshot.export("ssd_mobilenet_v1_coco/", use_regular_nms=True, max_detections=100)
+    model = flatshot.convert(graph)
+    detector = flatshot.Detector(model, score_threshold=0.3)
+    found = detector("street.jpg")
+
 Names are loaded on first use, so that `import flatshot` costs next to nothing.
 """
 
@@ -9,13 +14,61 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from flatshot.errors import FlatshotError as FlatshotError
+    from flatshot.compiler.convert import Model, convert
+    from flatshot.compiler.inspection import Inspection, inspect
+    from flatshot.errors import FlatshotError
+    from flatshot.evaluation.comparison import Comparison, compare
+    from flatshot.evaluation.dataset import CocoDataset
+    from flatshot.evaluation.evaluate import Result, evaluate
+    from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
+    from flatshot.formats.graphdef import Graph, load_graph
+    from flatshot.models.export import export
+    from flatshot.records.store import Records
+    from flatshot.runtime.detections import Detections
+    from flatshot.runtime.detector import Detector
+
+__all__ = [
+    "Checkpoint",
+    "CocoDataset",
+    "Comparison",
+    "Detections",
+    "Detector",
+    "FlatshotError",
+    "Graph",
+    "Inspection",
+    "Model",
+    "Records",
+    "Result",
+    "__version__",
+    "compare",
+    "convert",
+    "evaluate",
+    "export",
+    "inspect",
+    "load_graph",
+    "write_checkpoint",
+]
 
 _HOMES = {
+    "Checkpoint": "flatshot.formats.checkpoint",
+    "CocoDataset": "flatshot.evaluation.dataset",
+    "Comparison": "flatshot.evaluation.comparison",
+    "Detections": "flatshot.runtime.detections",
+    "Detector": "flatshot.runtime.detector",
     "FlatshotError": "flatshot.errors",
+    "Graph": "flatshot.formats.graphdef",
+    "Inspection": "flatshot.compiler.inspection",
+    "Model": "flatshot.compiler.convert",
+    "Records": "flatshot.records.store",
+    "Result": "flatshot.evaluation.evaluate",
+    "compare": "flatshot.evaluation.comparison",
+    "convert": "flatshot.compiler.convert",
+    "evaluate": "flatshot.evaluation.evaluate",
+    "export": "flatshot.models.export",
+    "inspect": "flatshot.compiler.inspection",
+    "load_graph": "flatshot.formats.graphdef",
+    "write_checkpoint": "flatshot.formats.checkpoint",
 }
-
-__all__ = ["FlatshotError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flatshot.formats import tflite
-from flatshot.formats.tflite import Builtin, Operator, SubGraph, Tensor, TFLiteModel
+from flatshot.formats.tflite import Builtin, Operator, SubGraph, Tensor, TFLiteModel, indices
 
 ALIGNMENT = 64
 """Bytes to which TOCO rounds each array up."""
@@ -54,10 +54,10 @@ def operator_ops(model: TFLiteModel, graph: SubGraph, operator: Operator) -> int
     operators: nothing.
     """
     code = model.operator_codes[operator.opcode_index].code
-    outputs = _tensors(graph, operator.outputs)
+    outputs = [graph.tensors[n] for n in indices(operator.outputs)]
     elements = element_count(outputs[0]) if outputs else 0
     if code in (Builtin.CONV_2D, Builtin.DEPTHWISE_CONV_2D):
-        inputs = _tensors(graph, operator.inputs)
+        inputs = [graph.tensors[n] for n in indices(operator.inputs)]
         shape = inputs[1].shape if len(inputs) > 1 else None
         if shape is None or shape.size != 4:
             return 0
@@ -85,7 +85,12 @@ def plan_memory(model: TFLiteModel) -> MemoryPlan:
     graph = model.subgraphs[0]
     sizes = _transient_sizes(model, graph)
     steps = [
-        [number for number in _indices(operator) if number in sizes] for operator in graph.operators
+        [
+            number
+            for number in [*indices(operator.inputs), *indices(operator.outputs)]
+            if number in sizes
+        ]
+        for operator in graph.operators
     ]
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -119,7 +124,7 @@ def _first_gap(placed: Sequence[tuple[int, int, int]], size: int) -> int:
 
 def _transient_sizes(model: TFLiteModel, graph: SubGraph) -> dict[int, int]:
     """Bytes of each computed tensor, rounded up; model inputs and outputs belong to the caller."""
-    outside = {int(n) for part in (graph.inputs, graph.outputs) if part is not None for n in part}
+    outside = {*indices(graph.inputs), *indices(graph.outputs)}
     sizes = {}
     for number, tensor in enumerate(graph.tensors):
         buffer = model.buffers[tensor.buffer] if tensor.buffer < len(model.buffers) else None
@@ -129,12 +134,3 @@ def _transient_sizes(model: TFLiteModel, graph: SubGraph) -> dict[int, int]:
         if size and not constant and number not in outside:
             sizes[number] = -(-size // ALIGNMENT) * ALIGNMENT
     return sizes
-
-
-def _indices(operator: Operator) -> list[int]:
-    parts = [part for part in (operator.inputs, operator.outputs) if part is not None]
-    return [int(number) for part in parts for number in part if number >= 0]
-
-
-def _tensors(graph: SubGraph, numbers: tflite.Numbers) -> list[Tensor]:
-    return [graph.tensors[n] for n in (numbers if numbers is not None else ()) if n >= 0]

@@ -159,8 +159,8 @@ def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
     return Inspection(
         path=path,
         kind="TensorFlow Lite model" + (", detector with post-processing" if postprocess else ""),
-        inputs=tuple(tensors[n] for n in _indices(graph.inputs)),
-        outputs=tuple(tensors[n] for n in _indices(graph.outputs)),
+        inputs=tuple(tensors[n] for n in tflite.indices(graph.inputs)),
+        outputs=tuple(tensors[n] for n in tflite.indices(graph.outputs)),
         operators=tuple(_operator_info(model, graph, operator) for operator in graph.operators),
         tensors=tensors,
         postprocess=postprocess,
@@ -170,10 +170,6 @@ def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
         peak_memory=plan_memory(model).peak,
         facts=facts,
     )
-
-
-def _indices(numbers: tflite.Numbers) -> list[int]:
-    return [] if numbers is None else [int(number) for number in numbers if number >= 0]
 
 
 def _has_data(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> bool:
@@ -206,8 +202,8 @@ def _tensor_info(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> TensorInfo
 def _operator_info(
     model: tflite.TFLiteModel, graph: tflite.SubGraph, operator: tflite.Operator
 ) -> OperatorInfo:
-    inputs = [graph.tensors[n] for n in _indices(operator.inputs)]
-    outputs = [graph.tensors[n] for n in _indices(operator.outputs)]
+    inputs = [graph.tensors[n] for n in tflite.indices(operator.inputs)]
+    outputs = [graph.tensors[n] for n in tflite.indices(operator.outputs)]
     return OperatorInfo(
         name=model.operator_codes[operator.opcode_index].name,
         output=outputs[0].name if outputs else "",

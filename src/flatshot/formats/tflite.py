@@ -388,6 +388,11 @@ def _check_range(indices: Numbers, low: int, high: int, where: str) -> None:
         raise FormatError(f"{where} point to tensors that are not there (it has {high})")
 
 
+def indices(numbers: Numbers) -> list[int]:
+    """The tensors that a vector of indices names, without the optional ones left out (-1)."""
+    return [] if numbers is None else [int(number) for number in numbers if number >= 0]
+
+
 def constant(model: TFLiteModel, tensor: Tensor) -> npt.NDArray[Any] | None:
     """The constant value of `tensor`, a view in its shape and dtype; None if it is computed.
 
