@@ -1,16 +1,15 @@
 """Images: from the bytes of a file to pixels, and from pixels to the size that a network takes."""
 
-import functools
 import io
 import os
-import threading
+import struct
+import zlib
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import ConfigError, ImageError
-from flatshot.formats import tflite
 from flatshot.formats.files import StrPath, read_bytes
 
 Pixels = npt.NDArray[np.uint8]
@@ -19,10 +18,22 @@ RESIZE_MODES: tuple[Resize, ...] = ("tensorflow", "pillow", "opencv")
 
 # Pillow's own limit: a quarter of a gigabyte of 24-bit pixels. Small files can unfold to more.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
-# What Pillow raises on damaged files, beside the OSError that it means to raise.
-_DAMAGE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError)
-# Images beyond this are resized without the model, whose float copy of the image would be large.
-_MODEL_PIXELS = 2_000_000
+# What Pillow raises on damaged files, beside the OSError that it means to raise; its warnings of
+# damage count where the caller has made errors of them.
+_DAMAGE = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+    struct.error,
+    zlib.error,
+)
+# Rows that are interpolated at once: their floats stay in the processor's cache.
+_BAND = 32
 
 
 def load(path: StrPath) -> Pixels:
@@ -120,12 +131,8 @@ def resize(pixels: Pixels, height: int, width: int, mode: Resize) -> npt.NDArray
         raise ConfigError(f"no resize mode {mode!r}; there are {', '.join(RESIZE_MODES)}")
     if mode == "pillow":
         return _resize_with_pillow(pixels, height, width)
-    half_pixel = mode == "opencv"
-    if pixels.shape[0] * pixels.shape[1] > _MODEL_PIXELS:
-        result = bilinear(pixels, height, width, half_pixel)
-    else:
-        result = _Resizers.of_thread(pixels.shape, height, width, half_pixel)(pixels)
-    return np.rint(result).astype(np.uint8) if half_pixel else result
+    resized = bilinear(pixels, height, width, half_pixel=mode == "opencv")
+    return np.rint(resized).astype(np.uint8) if mode == "opencv" else resized
 
 
 def _resize_with_pillow(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -138,17 +145,33 @@ def _resize_with_pillow(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def bilinear(pixels: Pixels, height: int, width: int, half_pixel: bool) -> npt.NDArray[np.float32]:
-    """Two-tap interpolation along y, then along x: (height, width, c) float32.
+    """Two-tap interpolation along y, then along x: (height, width, c) float32 in 0 to 255.
 
-    Only the rows that are sampled become floats, so a large image takes little memory.
+    A place `i` of the result samples at `i * in / out`, or with `half_pixel` at
+    `(i + 1/2) * in / out - 1/2`, within the image.
     """
-    top, bottom, down = _taps(pixels.shape[0], height, half_pixel)
-    left, right, across = _taps(pixels.shape[1], width, half_pixel)
-    rows = pixels[top].astype(np.float32)
-    rows += (pixels[bottom] - rows) * down[:, None, None]
-    result = rows[:, left]
-    result += (rows[:, right] - result) * across[:, None]
-    return result
+    rows, columns, channels = pixels.shape
+    top, bottom, down = _taps(rows, height, half_pixel)
+    left, right, across = _taps(columns, width, half_pixel)
+    channel = np.arange(channels)
+    left = (left[:, None] * channels + channel).ravel()
+    right = (right[:, None] * channels + channel).ravel()
+    across = across.repeat(channels)
+    flat = pixels.reshape(rows, columns * channels)
+    result = np.empty((height, width * channels), np.float32)
+    for start in range(0, height, _BAND):
+        band = slice(start, start + _BAND)
+        upper = flat[top[band]].astype(np.float32)
+        lower = flat[bottom[band]].astype(np.float32)
+        lower -= upper
+        lower *= down[band, None]
+        upper += lower
+        # The indices are within the row; "clip" is the mode in which NumPy does not check them.
+        begin, end = upper.take(left, 1, mode="clip"), upper.take(right, 1, mode="clip")
+        end -= begin
+        end *= across
+        np.add(begin, end, out=result[band])
+    return result.reshape(height, width, channels)
 
 
 def _taps(
@@ -161,79 +184,3 @@ def _taps(
     place = np.maximum(place, np.float32(0))
     low = np.minimum(np.floor(place).astype(np.int64), size - 1)
     return low, np.minimum(low + 1, size - 1), place - low.astype(np.float32)
-
-
-class _Resizer:
-    """A LiteRT model that does nothing but resize: several times as fast as NumPy here.
-
-    LiteRT lets other Python threads run meanwhile, as it does for the network.
-    """
-
-    def __init__(self, shape: tuple[int, ...], height: int, width: int, half_pixel: bool) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        content = bytes(_resize_model(shape, height, width, half_pixel))
-        self._interpreter = Interpreter(model_content=content)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-
-    def __call__(self, pixels: Pixels) -> npt.NDArray[np.float32]:
-        self._interpreter.set_tensor(self._input, pixels[None])
-        self._interpreter.invoke()
-        return cast(npt.NDArray[np.float32], self._interpreter.get_tensor(self._output)[0])
-
-
-class _Resizers(threading.local):
-    """The resizers of one thread; an interpreter must not be shared between threads."""
-
-    def __init__(self) -> None:
-        # Photographs come in a few sizes; each resizer holds a few megabytes.
-        self.get = functools.lru_cache(maxsize=12)(_Resizer)
-
-    @staticmethod
-    def of_thread(shape: tuple[int, ...], height: int, width: int, half_pixel: bool) -> _Resizer:
-        return _RESIZERS.get(shape, height, width, half_pixel)
-
-
-_RESIZERS = _Resizers()
-
-
-def _resize_model(shape: tuple[int, ...], height: int, width: int, half_pixel: bool) -> memoryview:
-    """uint8 pixels -> CAST -> RESIZE_BILINEAR -> float32."""
-
-    def ints(*values: int) -> npt.NDArray[np.int32]:
-        return np.array(values, np.int32)
-
-    kinds = tflite.TensorType
-    size = ints(height, width).view(np.uint8)
-    tensors = [
-        tflite.Tensor(name="pixels", shape=ints(1, *shape), type=kinds.UINT8),
-        tflite.Tensor(name="floats", shape=ints(1, *shape), type=kinds.FLOAT32),
-        tflite.Tensor(name="size", shape=ints(2), type=kinds.INT32, buffer=1),
-        tflite.Tensor(name="resized", shape=ints(1, height, width, shape[2]), type=kinds.FLOAT32),
-    ]
-    cast_, resize_ = tflite.Builtin.CAST, tflite.Builtin.RESIZE_BILINEAR
-    codes = [
-        tflite.OperatorCode(deprecated_builtin_code=cast_, builtin_code=cast_),
-        # Version 3 of the operator is the first with half-pixel centres.
-        tflite.OperatorCode(deprecated_builtin_code=resize_, builtin_code=resize_, version=3),
-    ]
-    options = tflite.ResizeBilinearOptions(half_pixel_centers=half_pixel)
-    operators = [
-        tflite.Operator(opcode_index=0, inputs=ints(0), outputs=ints(1)),
-        tflite.Operator(
-            opcode_index=1,
-            inputs=ints(1, 2),
-            outputs=ints(3),
-            options_type=tflite.OPTIONS_TYPE[tflite.ResizeBilinearOptions],
-            options=options,
-        ),
-    ]
-    graph = tflite.SubGraph(tensors=tensors, inputs=ints(0), outputs=ints(3), operators=operators)
-    buffers = [tflite.Buffer(), tflite.Buffer(data=size)]
-    return tflite.write_model(
-        tflite.TFLiteModel(
-            version=tflite.VERSION, operator_codes=codes, subgraphs=[graph], buffers=buffers
-        )
-    )

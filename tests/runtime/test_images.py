@@ -1,0 +1,226 @@
+"""Decoding and resizing, against Pillow, OpenCV and the formula."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from flatshot.errors import ConfigError, FileError, ImageError
+from flatshot.runtime import images
+
+SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
+
+
+def picture(height: int = 37, width: int = 53, mode: str = "RGB") -> Image.Image:
+    """Smooth colours with noise on them, every extent different."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([y * 5 % 256, x * 4 % 256, (x + y) * 2 % 256], axis=2)
+    noisy = np.clip(rgb + rng.integers(-20, 21, rgb.shape), 0, 255).astype(np.uint8)
+    return Image.fromarray(noisy).convert(mode)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The bytes of an image file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def by_pillow(data: bytes) -> npt.NDArray[np.uint8]:
+    """What Pillow decodes."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "JPEG", {"quality": 90, "subsampling": 0}),
+        ("RGB", "JPEG", {"quality": 50, "subsampling": 1}),
+        ("RGB", "JPEG", {"quality": 75, "subsampling": 2}),
+        ("RGB", "JPEG", {"quality": 75, "progressive": True}),
+        ("RGB", "JPEG", {"quality": 75, "keep_rgb": True, "subsampling": 0}),
+        ("L", "JPEG", {"quality": 75}),
+        ("CMYK", "JPEG", {"quality": 75}),
+        ("RGB", "PNG", {}),
+        ("L", "PNG", {}),
+        ("1", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("LA", "PNG", {}),
+        ("P", "PNG", {}),
+        ("P", "GIF", {}),
+        ("RGB", "BMP", {}),
+        ("RGB", "WEBP", {"lossless": True}),
+        ("RGB", "TIFF", {}),
+    ],
+)
+def test_decodes_as_pillow_does(mode: str, kind: str, options: dict[str, Any]) -> None:
+    """To the bit."""
+    data = encoded(picture(mode=mode), kind, **options)
+    got = images.decode(data)
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, by_pillow(data))
+
+
+def test_a_palette_with_transparency() -> None:
+    """Pillow warns when such an image is converted at once; the colours are the palette's."""
+    image = picture(mode="P")
+    data = encoded(image, "PNG", transparency=bytes(range(256)))
+    np.testing.assert_array_equal(images.decode(data), np.asarray(image.convert("RGB")))
+
+
+def test_a_rotation_in_exif_is_not_applied() -> None:
+    """COCO's boxes are those of the pixels as they are stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    data = encoded(picture(), "JPEG", exif=exif)
+    assert images.decode(data).shape == (37, 53, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_truncated_images_are_errors(kind: str, part: float) -> None:
+    """And not a picture that turns grey halfway."""
+    data = encoded(picture(200, 300), kind)
+    with pytest.raises(ImageError, match=r"truncated or damaged|no image"):
+        images.decode(data[: int(len(data) * part)])
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"hello", bytes(1000)])
+def test_what_is_no_image(data: bytes) -> None:
+    """The message says so."""
+    with pytest.raises(ImageError, match="no image of a known format"):
+        images.decode(data)
+
+
+@given(st.data())
+def test_damage_gives_pixels_or_an_image_error(draw: st.DataObject) -> None:
+    """Any byte flipped in the head or anywhere: never another exception."""
+    kind = draw.draw(st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "TIFF"]))
+    data = bytearray(encoded(picture(20, 30), kind))
+    for _ in range(draw.draw(st.integers(1, 4))):
+        data[draw.draw(st.integers(0, len(data) - 1))] ^= draw.draw(st.integers(1, 255))
+    try:
+        assert images.decode(bytes(data)).ndim == 3
+    except ImageError:
+        return
+
+
+def test_bombs_are_refused() -> None:
+    """A few bytes that unfold to more than a quarter of a gigabyte."""
+    head = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    chunks = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):
+        crc = struct.pack(">I", zlib.crc32(name + body))
+        chunks += struct.pack(">I", len(body)) + name + body + crc
+    with pytest.raises(ImageError, match=r"more pixels|more than"):
+        images.decode(chunks)
+    jpeg = bytearray(encoded(picture(), "JPEG"))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 60000, 60000)
+    with pytest.raises(ImageError, match=r"more pixels|more than"):
+        images.decode(bytes(jpeg))
+
+
+def test_load_names_the_file(tmp_path: Path) -> None:
+    """In the message of either error."""
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"bad\.jpg: 7 bytes that are no image"):
+        images.load(tmp_path / "bad.jpg")
+    with pytest.raises(FileError, match=r"missing\.jpg"):
+        images.load(tmp_path / "missing.jpg")
+    (tmp_path / "good.png").write_bytes(encoded(picture(), "PNG"))
+    assert images.load(tmp_path / "good.png").shape == (37, 53, 3)
+
+
+def formula(
+    pixels: npt.NDArray[Any], height: int, width: int, half_pixel: bool
+) -> npt.NDArray[np.float64]:
+    """Bilinear interpolation in double precision, a sample at a time along each axis."""
+
+    def matrix(size: int, wanted: int) -> npt.NDArray[np.float64]:
+        weights = np.zeros((wanted, size))
+        for i in range(wanted):
+            at = (i + 0.5) * size / wanted - 0.5 if half_pixel else i * size / wanted
+            at = min(max(at, 0), size - 1)
+            low = int(at)
+            weights[i, low] += 1 - (at - low)
+            weights[i, min(low + 1, size - 1)] += at - low
+        return weights
+
+    rows, columns = matrix(pixels.shape[0], height), matrix(pixels.shape[1], width)
+    down = np.tensordot(rows, pixels.astype(np.float64), 1)
+    return np.asarray(np.einsum("ywc,xw->yxc", down, columns))
+
+
+@given(SIZES, SIZES, st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_tensorflow_resize_is_its_formula(
+    old: tuple[int, int], new: tuple[int, int], channels: int, seed: int
+) -> None:
+    """Samples at x * in / out, no antialiasing, larger or smaller."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*old, channels), np.uint8)
+    got = images.resize(pixels, *new, "tensorflow")
+    assert got.dtype == np.float32
+    # Places below 90 in float32 are off by up to 4e-6, and 255 levels of slope make that 1e-3 at
+    # a place; the mean of them is far below.
+    np.testing.assert_allclose(got, formula(pixels, *new, False), atol=2e-3)
+
+
+def test_tensorflow_resize_at_the_size_of_a_network(rng: np.random.Generator) -> None:
+    """A photograph's size to 300 x 300, smooth as photographs are."""
+    y, x = np.mgrid[0:427, 0:640]
+    waves = [np.sin(x / 37 + k) * np.cos(y / 23) * 100 + 128 for k in range(3)]
+    pixels = np.stack(waves, axis=2).astype(np.uint8)
+    got = images.resize(pixels, 300, 300, "tensorflow")
+    # Ten levels between neighbours times places off by up to 3e-5 (float32 at 640).
+    np.testing.assert_allclose(got, formula(pixels, 300, 300, False), atol=1e-3)
+
+
+@given(SIZES, SIZES, st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_opencv_resize_is_within_one_level(
+    old: tuple[int, int], new: tuple[int, int], channels: int, seed: int
+) -> None:
+    """OpenCV computes in fixed point, so the last level may differ."""
+    import cv2
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (*old, channels), np.uint8)
+    want = cv2.resize(pixels, new[::-1], interpolation=cv2.INTER_LINEAR).reshape(*new, channels)
+    got = images.resize(pixels, *new, "opencv")
+    assert got.dtype == np.uint8
+    assert np.abs(got.astype(int) - want.astype(int)).max() <= 1
+
+
+@given(SIZES, SIZES, st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_pillow_resize_is_pillow(
+    old: tuple[int, int], new: tuple[int, int], channels: int, seed: int
+) -> None:
+    """To the bit, channel by channel."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*old, channels), np.uint8)
+    got = images.resize(pixels, *new, "pillow")
+    for channel in range(channels):
+        plane = Image.fromarray(pixels[:, :, channel])
+        want = np.asarray(plane.resize(new[::-1], Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(got[:, :, channel], want)
+
+
+def test_an_unknown_resize() -> None:
+    """The message lists what there is."""
+    with pytest.raises(ConfigError, match="'nearest'; there are tensorflow, pillow, opencv"):
+        images.resize(np.zeros((2, 2, 3), np.uint8), 1, 1, "nearest")  # type: ignore[arg-type]
+
+
+def test_real_photographs_decode_as_pillow_does(data: Path) -> None:
+    """Twenty of COCO's, of which some are grey."""
+    folder = data / "coco_val2017_310" / "val2017"
+    for path in sorted(folder.glob("*.jpg"))[::15]:
+        content = path.read_bytes()
+        np.testing.assert_array_equal(images.decode(content), by_pillow(content))
