@@ -10,18 +10,15 @@ from flatshot.errors import ConfigError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Detections(click.ParamType):
-    name = "INTEGER|auto"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | Literal["auto"]:
-        if value == "auto":
-            return "auto"
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+def _parse_detections(
+    ctx: click.Context, param: click.Parameter, value: str
+) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor 'auto'", ctx, param) from None
 
 
 _OPTIONS = (
@@ -38,8 +35,9 @@ _OPTIONS = (
     ),
     click.option(
         "--max_detections",
-        type=_Detections(),
-        default=10,
+        metavar="INTEGER|auto",
+        default="10",
+        callback=_parse_detections,
         show_default=True,
         help="boxes kept; 'auto' takes max_total_detections of the config",
     ),

@@ -146,9 +146,9 @@ class _Run:
                 values[graph.tensors[number].name] = self._value(number)
         for operator in graph.operators:
             if self.model.operator_codes[operator.opcode_index].name == POSTPROCESS:
-                _drop_stale(
-                    values, [graph.tensors[n].name for n in tflite.indices(operator.outputs)]
-                )
+                names = [graph.tensors[n].name for n in tflite.indices(operator.outputs)]
+                self.detections.update(names[:3])
+                _drop_stale(values, names)
         return values
 
     def _value(self, number: int) -> Array:

@@ -1,0 +1,1 @@
+"""A detector that needs no download, to try the road on."""
