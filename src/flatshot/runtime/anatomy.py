@@ -167,7 +167,7 @@ def _contents(model: tflite.TFLiteModel, graph: tflite.SubGraph) -> str:
         listed = ", ".join(f"{p.name} {p.dtype} {list(p.shape)}" for p in found)
         return (listed or "none") + (", ..." if len(indices) > 6 else "")
 
-    names = sorted({code.name for code in model.operator_codes})
+    names = sorted({code.name for code in model.operator_codes}) or ["none"]
     return (
         f"inputs: {ports(_indices(graph.inputs))}; outputs: {ports(_indices(graph.outputs))}; "
         f"operators: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"

@@ -77,7 +77,7 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
         if height * width > MAX_PIXELS or colours not in ("YCbCr", "RGB", "Gray"):
             return None
         pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False)
-    except ValueError:
+    except (ValueError, LookupError):
         # Damaged, truncated or of an unusual kind: Pillow decides which, and says so.
         return None
     return cast(Pixels, pixels)
