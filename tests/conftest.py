@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flatshot.demo.tiny import write_tiny_checkpoint
+
 # Machines here are shared and noisy: a slow example is no failure.
 settings.register_profile(
     "flatshot", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
@@ -28,3 +30,11 @@ def data() -> Path:
 def rng() -> np.random.Generator:
     """Random numbers, the same in every run."""
     return np.random.default_rng(20190425)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint and pipeline.config of a tiny SSD MobileNet V1, 96 x 96."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny_checkpoint(folder)
+    return folder

@@ -124,17 +124,24 @@ def find_prefix(place: StrPath) -> str:
         return _find_in_directory(path)
     if path.name == "checkpoint" and path.is_file():
         return _read_state(path)
-    text = str(place).removesuffix(".index")
-    if Path(f"{text}.index").is_file():
-        return text
+    prefix = str(place).removesuffix(".index")
+    if _is_prefix(prefix):
+        return prefix
     if path.is_file():
-        if sstable.is_table(files.map_bytes(path)):
-            raise UnsupportedError(
-                f"{path}: a checkpoint of the V1 format (one file, before TensorFlow 0.12); "
-                "load it in TensorFlow 1.x and save it with tf.train.Saver to get V2"
-            )
         raise FileError(f"{path}: no checkpoint: give its prefix, its directory or its .index file")
-    raise FileError(f"no checkpoint at {str(place)!r}: there is no {text + '.index'!r}")
+    raise FileError(f"no checkpoint at {str(place)!r}: there is no {prefix + '.index'!r}")
+
+
+def _is_prefix(prefix: str) -> bool:
+    """Whether there is a checkpoint of this prefix; one of the V1 format is refused by name."""
+    if Path(f"{prefix}.index").is_file():
+        return True
+    if Path(prefix).is_file() and sstable.is_table(files.map_bytes(prefix)):
+        raise UnsupportedError(
+            f"{prefix}: a checkpoint of the V1 format (one file, before TensorFlow 0.12); "
+            "load it in TensorFlow 1.x and save it with tf.train.Saver to get V2"
+        )
+    return False
 
 
 def _find_in_directory(directory: Path) -> str:
@@ -157,9 +164,9 @@ def _read_state(path: Path) -> str:
     named = state.model_checkpoint_path
     if not named:
         raise FormatError(f"{path}: it names no model_checkpoint_path")
-    for prefix in (path.parent / named, path.parent / Path(named).name):
-        if Path(f"{prefix}.index").is_file():
-            return str(prefix)
+    for prefix in (str(path.parent / named), str(path.parent / Path(named).name)):
+        if _is_prefix(prefix):
+            return prefix
     raise FileError(f"{path}: it names the checkpoint {named!r}, which is not there")
 
 
