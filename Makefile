@@ -18,7 +18,7 @@ $(READY): pyproject.toml
 install: $(READY)  ## make .venv with flatshot (editable) and the developers' tools
 
 demo: $(READY)  ## write a tiny checkpoint, convert it, run it
-	$(BIN)/python -m flatshot.demo
+	$(BIN)/python -m flatshot demo -o out/demo
 
 test: $(READY)  ## run every test (FLATSHOT_TEST_DATA=DIR adds those on real data)
 	$(BIN)/python -m pytest -n 2

@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "two .tflite models side by side on the same inputs",
     "detect": "find objects in images",
     "benchmark": "COCO accuracy and speed of a model on a data set",
+    "demo": "the whole road, on a checkpoint that it writes itself",
     "records": "list, show, compare, export and delete recorded runs",
 }
 

@@ -1,0 +1,70 @@
+"""The `flatshot` command as a whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flatshot
+from flatshot.cli.main import COMMANDS, run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_help_lists_every_command(capsys: Capture) -> None:
+    """`flatshot --help` names each command and says what it does."""
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text and summary in text for name, summary in COMMANDS.items())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help(name: str, capsys: Capture) -> None:
+    """`flatshot COMMAND --help` works without any library being missing."""
+    assert run([name, "--help"]) == 0
+    assert "Usage: flatshot" in capsys.readouterr().out
+
+
+def test_version(capsys: Capture) -> None:
+    """`flatshot --version` prints the version."""
+    assert run(["--version"]) == 0
+    assert flatshot.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["inspect"], ["inspect", "a", "b"], ["--what"]])
+def test_misuse_exits_2(arguments: list[str], capsys: Capture) -> None:
+    """What is not understood exits 2 and says how to get help."""
+    assert run(arguments) == 2
+    assert "--help" in capsys.readouterr().err
+
+
+def test_the_installed_command_and_the_module_are_one(tmp_path: Path) -> None:
+    """`python -m flatshot` and the installed script do the same, and errors exit 1."""
+    script = Path(sys.executable).with_name("flatshot")
+    for command in ([str(script)], [sys.executable, "-m", "flatshot"]):
+        done = subprocess.run(
+            [*command, "inspect", str(tmp_path / "nothing")], capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.startswith("flatshot: error: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(tiny: Path) -> None:
+    """Piped into something that stops reading, the command ends without a traceback."""
+    command = f"{sys.executable} -m flatshot inspect {tiny} --tensors | head -1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_makes_models(tmp_path: Path, capsys: Capture) -> None:
+    """`flatshot demo` writes graph and models, and shows them."""
+    assert run(["demo", "-o", str(tmp_path)]) == 0
+    assert "detect_cut.tflite" in capsys.readouterr().out
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"tflite_graph.pb", "tflite_graph.pbtxt", "detect.tflite", "detect_cut.tflite"} <= made

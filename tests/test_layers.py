@@ -1,0 +1,63 @@
+"""Imports go one way: a room imports from rooms to its left, and from `errors`."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flatshot
+
+SOURCE = Path(flatshot.__file__).parent
+# From left to right, as data goes through the house.
+ROOMS = ("formats", "models", "compiler", "runtime", "evaluation", "records", "demo", "cli")
+# `flatshot` itself is a table of names, loaded on use; rooms may ask it for its version.
+EVERYWHERE = ("errors", "__init__")
+
+
+def imports(source: str) -> Iterator[str]:
+    """The modules of flatshot that `source` imports, wherever in the code."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("flatshot"))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flatshot"):
+            yield node.module or ""
+
+
+def wrong_imports(room: str, source: str) -> list[str]:
+    """The imports in `source`, a file of `room`, that go to a room on its right."""
+    allowed = {*ROOMS[: ROOMS.index(room) + 1], *EVERYWHERE}
+    targets = ((name, [*name.split("."), "__init__"][1]) for name in imports(source))
+    return [name for name, target in targets if target not in allowed]
+
+
+FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.parent != SOURCE]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_one_way(path: Path) -> None:
+    """No file imports from a room to the right of its own."""
+    room = path.relative_to(SOURCE).parts[0]
+    assert wrong_imports(room, path.read_text()) == []
+
+
+def test_a_wrong_import_is_found() -> None:
+    """The check sees an import that goes the wrong way, also one inside a function."""
+    source = "def f():\n    from flatshot.compiler.convert import convert\n"
+    assert wrong_imports("models", source) == ["flatshot.compiler.convert"]
+    assert wrong_imports("compiler", source) == []
+
+
+def test_every_room_is_known() -> None:
+    """Each folder of the package stands in the order."""
+    assert {path.relative_to(SOURCE).parts[0] for path in FILES} == set(ROOMS)
+
+
+def test_tensorflow_is_imported_nowhere() -> None:
+    """No file imports TensorFlow."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names.append(node.module or "")
+            assert not any(name.split(".")[0] in ("tensorflow", "tf_keras") for name in names), path
