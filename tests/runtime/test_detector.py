@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.runtime.tiny import ANCHORS, OPTIONS, Builder, Tiny, with_labels
 
 from flatshot.errors import ConfigError, FileError, ImageError, ModelError
 from flatshot.formats.custom_options import write_options
@@ -21,6 +20,7 @@ from flatshot.runtime.detections import Detections
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
 from flatshot.runtime.settings import PostProcessSettings
+from tests.runtime.tiny import ANCHORS, OPTIONS, Builder, Tiny, with_labels
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (8, 6, 3), np.uint8)
 

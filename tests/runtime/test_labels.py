@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.tiny import Tiny, with_labels
 
 from flatshot.errors import FileError, FlatshotError, FormatError
 from flatshot.runtime.labels import Labels, load_labels, packed_labels, parse_label_map, parse_lines
+from tests.runtime.tiny import Tiny, with_labels
 
 
 def test_lines_with_and_without_a_background() -> None:

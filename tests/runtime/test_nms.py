@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.tiny import OPTIONS, operator_model, run
 
 from flatshot.errors import ConfigError
 from flatshot.runtime import nms
 from flatshot.runtime.settings import PostProcessSettings
+from tests.runtime.tiny import OPTIONS, operator_model, run
 
 Array = npt.NDArray[Any]
 BASE = PostProcessSettings.from_options(OPTIONS)

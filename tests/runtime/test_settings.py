@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.tiny import OPTIONS
 
 from flatshot.errors import ConfigError
 from flatshot.formats.custom_options import read_options, write_options
 from flatshot.runtime.settings import PostProcessSettings
+from tests.runtime.tiny import OPTIONS
 
 BASE = PostProcessSettings.from_options(OPTIONS)
 
