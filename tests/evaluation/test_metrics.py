@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 
 from flatshot.errors import DatasetError
+from flatshot.evaluation import metrics
 from flatshot.evaluation.dataset import GroundTruth
 from flatshot.evaluation.metrics import METRIC_NAMES, CocoScores, FloatArray, score
 
@@ -103,17 +104,20 @@ PLAIN = (1, 1, (0.0, 0.0, 31.0, 32.0), 992.0, False)
     truth=st.lists(objects, max_size=25),
     detections=st.lists(found, max_size=40),
     images=st.lists(st.integers(1, 5), min_size=1, max_size=5, unique=True),
+    portion=st.sampled_from([1, 4, metrics.PORTION]),
 )
-@example(truth=[PLAIN], detections=[], images=[1])
-@example(truth=[], detections=[(1, 1, PLAIN[2], 0.5)], images=[1, 2])
-@example(truth=[], detections=[], images=[3])
-@example(truth=[CROWD, PLAIN], detections=[(1, 1, CROWD[2], 0.9)] * 3, images=[1, 2])
-@example(truth=[PLAIN, PLAIN], detections=[(1, 1, PLAIN[2], 0.5)] * 4, images=[1])
+@example(truth=[PLAIN], detections=[], images=[1], portion=1)
+@example(truth=[], detections=[(1, 1, PLAIN[2], 0.5)], images=[1, 2], portion=1)
+@example(truth=[], detections=[], images=[3], portion=1)
+@example(truth=[CROWD, PLAIN], detections=[(1, 1, CROWD[2], 0.9)] * 3, images=[1, 2], portion=1)
+@example(truth=[PLAIN, PLAIN], detections=[(1, 1, PLAIN[2], 0.5)] * 4, images=[1], portion=1)
 def test_figures_are_those_of_pycocotools(
-    truth: list[Any], detections: list[Any], images: list[int]
+    truth: list[Any], detections: list[Any], images: list[int], portion: int
 ) -> None:
     """Crowds, empty images, no detections, equal scores, unknown categories: all the same."""
-    ours = score(truth_of(truth), CATEGORIES, images, detections_of(detections))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "PORTION", portion)
+        ours = score(truth_of(truth), CATEGORIES, images, detections_of(detections))
     figures, per_class = pycocotools_scores(truth, detections, images)
     # Means of the same arrays; 1e-12 leaves room for another order of summing.
     np.testing.assert_allclose(ours.figures.values(), figures, rtol=0, atol=1e-12)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.evaluation.conftest import planned, write_dataset
 
 from flatshot.errors import ChecksumError, FileError, RecordError
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
 from flatshot.records.store import Records, home
+from tests.evaluation.conftest import planned, write_dataset
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a run keeps of each image, small and exact, and how it becomes rows of COCO results."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def coco_rows(
-    outcomes: Iterable[Outcome], categories: Collection[int], rounding: Rounding = "exact"
+    outcomes: Sequence[Outcome], categories: Collection[int], rounding: Rounding = "exact"
 ) -> tuple[FloatArray, int]:
     """All detections as rows of COCO results, and how many were left out.
 
@@ -61,14 +61,14 @@ def coco_rows(
         (n, 7) float64 rows as `metrics.ROW`, and the number of detections left out.
     """
     known = np.array(sorted(categories), np.int64)
-    pieces: list[FloatArray] = []
-    unknown = 0
+    # One table for all of them, cut to what was used: pieces to be joined would need it twice.
+    rows = np.empty((sum(len(outcome) for outcome in outcomes), 7))
+    used = 0
     for outcome in outcomes:
         category = outcome.classes.astype(np.int64) + 1
         keep = np.isin(category, known)
-        unknown += len(outcome) - int(keep.sum())
         corners, scores = _pixels(outcome, keep, rounding)
-        piece = np.empty((len(scores), 7))
+        piece = rows[used : used + len(scores)]
         piece[:, 0] = outcome.image_id
         piece[:, 1:3] = corners[:, :2]
         piece[:, 3:5] = corners[:, 2:] - corners[:, :2]
@@ -76,8 +76,8 @@ def coco_rows(
         piece[:, 6] = category[keep]
         if rounding == "ck":
             piece[:, 3:5] = _decimals(piece[:, 3:5], 2)
-        pieces.append(piece)
-    return (np.concatenate(pieces) if pieces else np.empty((0, 7))), unknown
+        used += len(scores)
+    return rows[:used], len(rows) - used
 
 
 def _pixels(
