@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.tiny import OPTIONS, Builder, Tiny, ints, run, with_labels
 
 from flatshot.errors import FlatshotError, FormatError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import read_options, write_options
 from flatshot.formats.tflite_patch import cut_before, replace_custom_options, replace_outputs
+from tests.runtime.tiny import OPTIONS, Builder, Tiny, ints, run, with_labels
 
 IMAGE = np.random.default_rng(1).uniform(-1, 1, (1, 8, 6, 3)).astype(np.float32)
 LAST = 2  # of the operators of `Tiny`: reshape, sigmoid, post-processing

@@ -33,7 +33,7 @@ Ints = npt.NDArray[np.int64]
 _LOG = logging.getLogger("flatshot")
 # Candidates that are compared with each other at once: few enough that most images, which keep
 # 100, need one or two rounds, and enough that NumPy's cost of a call does not count.
-_BLOCK = 192
+_BLOCK = 96
 
 
 class Selected(NamedTuple):
@@ -136,9 +136,13 @@ def _regular(
 
 
 def _fast(boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped: int) -> Selected:
-    scores = np.where(np.isnan(scores), np.float32(-np.inf), scores)
-    ranked = np.argmax(scores, axis=1)[:, None]
-    best = np.take_along_axis(scores, ranked, axis=1)[:, 0]
+    rows = np.arange(len(scores))
+    ranked = np.argmax(scores, axis=1)
+    best = scores[rows, ranked]
+    if np.isnan(best).any():  # argmax stops at what is not a number
+        scores = np.where(np.isnan(scores), np.float32(-np.inf), scores)
+        ranked = np.argmax(scores, axis=1)
+        best = scores[rows, ranked]
     candidates = np.flatnonzero(best >= np.float32(settings.nms_score_threshold))
     order = candidates[np.argsort(-best[candidates], kind="stable")]
     anchors, _ = _greedy(
@@ -149,7 +153,7 @@ def _fast(boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped:
         settings.max_detections,
     )
     columns = min(settings.max_classes_per_detection, settings.num_classes)
-    classes = ranked[anchors]
+    classes = ranked[anchors, None]
     if columns > 1:
         classes = np.argsort(-scores[anchors], axis=1, kind="stable")[:, :columns]
     flat = np.repeat(anchors, columns)
@@ -226,14 +230,13 @@ def _blocks(portions: Candidates) -> Candidates:
 def _within(anchors: Ints, groups: Ints, boxes: Floats, threshold: np.float32) -> Ints:
     """The positions that survive among themselves, the earlier of two rivals staying."""
     chosen = boxes[anchors]
-    rivals = (groups[:, None] == groups) & overlaps(chosen, chosen, threshold)
+    # Row i holds those after i that it would suppress.
+    rivals = np.triu((groups[:, None] == groups) & overlaps(chosen, chosen, threshold), 1)
     alive = np.ones(anchors.size, bool)
-    taken = []
-    for position in range(anchors.size):
+    for position in np.flatnonzero(rivals.any(axis=1)):
         if alive[position]:
-            taken.append(position)
             alive &= ~rivals[position]
-    return np.array(taken, np.int64)
+    return np.flatnonzero(alive)
 
 
 def _rank(groups: Ints) -> Ints:
