@@ -18,7 +18,9 @@ from flatshot.errors import ChecksumError, FileError, FormatError, UnsupportedEr
 from flatshot.formats import files, protobuf, sstable
 from flatshot.formats.checksum import masked_crc32c
 from flatshot.formats.files import StrPath
-from flatshot.formats.graphdef import DATA_TYPES, NUMPY_TYPES, Array, DataType
+from flatshot.formats.graphdef import DATA_TYPES, MAX_RANK, NUMPY_TYPES, Array, DataType
+
+_MAX_ELEMENTS = 2**48
 
 
 @dataclass(frozen=True)
@@ -120,23 +122,23 @@ def find_prefix(place: StrPath) -> str:
         UnsupportedError: there is one of the V1 format.
     """
     path = Path(place)
-    if path.is_dir():
+    if files.is_directory(path):
         return _find_in_directory(path)
-    if path.name == "checkpoint" and path.is_file():
+    if path.name == "checkpoint" and files.is_file(path):
         return _read_state(path)
     prefix = str(place).removesuffix(".index")
     if _is_prefix(prefix):
         return prefix
-    if path.is_file():
+    if files.is_file(path):
         raise FileError(f"{path}: no checkpoint: give its prefix, its directory or its .index file")
     raise FileError(f"no checkpoint at {str(place)!r}: there is no {prefix + '.index'!r}")
 
 
 def _is_prefix(prefix: str) -> bool:
     """Whether there is a checkpoint of this prefix; one of the V1 format is refused by name."""
-    if Path(f"{prefix}.index").is_file():
+    if files.is_file(f"{prefix}.index"):
         return True
-    if Path(prefix).is_file() and sstable.is_table(files.map_bytes(prefix)):
+    if files.is_file(prefix) and sstable.is_table(files.map_bytes(prefix)):
         raise UnsupportedError(
             f"{prefix}: a checkpoint of the V1 format (one file, before TensorFlow 0.12); "
             "load it in TensorFlow 1.x and save it with tf.train.Saver to get V2"
@@ -146,7 +148,7 @@ def _is_prefix(prefix: str) -> bool:
 
 def _find_in_directory(directory: Path) -> str:
     state = directory / "checkpoint"
-    if state.is_file():
+    if files.is_file(state):
         return _read_state(state)
     found = sorted(directory.glob("*.index"))
     if len(found) == 1:
@@ -220,6 +222,8 @@ def _read_entry(key: bytes, value: bytes) -> Variable:
         data_type = DataType(entry.dtype)
     except ValueError:
         raise FormatError(f"{name!r} has the unknown element type {entry.dtype}") from None
+    if len(entry.shape.dim) > MAX_RANK:
+        raise FormatError(f"{name!r} has {len(entry.shape.dim)} dimensions")
     shape = tuple(dim.size for dim in entry.shape.dim)
     variable = Variable(
         name, data_type, shape, entry.shard_id, entry.offset, entry.size, entry.crc32c
@@ -232,6 +236,9 @@ def _check_size(variable: Variable) -> None:
     name, size = variable.name, variable.size
     if any(dim < 0 for dim in variable.shape) or variable.offset < 0 or size < 0:
         raise FormatError(f"{name!r} has shape {list(variable.shape)} at offset {variable.offset}")
+    # An empty tensor may have sides of any length; NumPy multiplies those that are not 0.
+    if math.prod(dim or 1 for dim in variable.shape) > _MAX_ELEMENTS:
+        raise FormatError(f"{name!r} cannot have shape {list(variable.shape)}")
     if variable.data_type is DataType.DT_STRING:
         return
     if variable.data_type is DataType.DT_BFLOAT16:

@@ -42,6 +42,22 @@ def map_bytes(path: StrPath) -> memoryview:
         raise _file_error("read", path, error) from error
 
 
+def is_file(path: StrPath) -> bool:
+    """Whether there is a file at `path`; there is none of a name that no file can have."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_directory(path: StrPath) -> bool:
+    """Whether there is a directory at `path`; there is none of a name that none can have."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 @contextlib.contextmanager
 def write_beside(path: StrPath) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path` only once the block ends without an error.
@@ -53,19 +69,30 @@ def write_beside(path: StrPath) -> Iterator[BinaryIO]:
         FileError: the place cannot be written.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        if target.is_dir():
-            raise IsADirectoryError("it is a directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("xb") as file:
-                yield file
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        file, part = _open_part(target)
     except (OSError, ValueError) as error:
         raise _file_error("write", path, error) from error
+    try:
+        with file:
+            yield file
+        part.replace(target)
+    except OSError as error:
+        raise _file_error("write", path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _open_part(target: Path) -> tuple[BinaryIO, Path]:
+    """A new file to write beside `target`, and its path."""
+    if target.is_dir():
+        raise OSError("it is a directory")
+    if target.exists() and not target.is_file():
+        raise OSError("it is no regular file")  # renaming over /dev/null would do harm
+    # A name can be as long as the file system allows; that of the part must not be longer.
+    part = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return part.open("xb"), part
 
 
 def write_bytes(path: StrPath, data: bytes | memoryview) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from flatshot.errors import FormatError
 
 T = TypeVar("T")
+_MAX_BYTES = 2**31 - 1
 Bytes = bytes | bytearray | memoryview
 
 
@@ -125,9 +126,9 @@ class Reader:
     def __init__(self, data: Bytes, what: str) -> None:
         self.data = data
         self._what = what
-        # Each element of a sound file costs at least two bytes of it; more visits than bytes
-        # mean that tables share parts so as to look bigger than they are.
-        self._budget = len(data) + 1024
+        # What a sound file describes takes its bytes once, or a few times where equal parts are
+        # shared; more means that parts are shared so as to look bigger than the file is.
+        self._budget = 4 * len(data) + 1024
 
     def _fail(self, where: str, problem: str) -> FormatError:
         return FormatError(f"damaged {self._what}: {where}: {problem}")
@@ -210,6 +211,7 @@ class Reader:
     def _numbers(self, kind: Kind, at: int, where: str) -> npt.NDArray[Any]:
         dtype = np.dtype(kind.value)
         count = self.length(at, dtype.itemsize, where)
+        self._spend(count * dtype.itemsize, where)
         return np.frombuffer(self.data, dtype, count, at + 4)
 
     def _string(self, at: int, where: str) -> str:
@@ -234,11 +236,18 @@ _STRUCT = {
 
 
 def write(root: Any, identifier: bytes) -> memoryview:
-    """The bytes of the table `root` and of all below it, as one FlatBuffer."""
+    """The bytes of the table `root` and of all below it, as one FlatBuffer.
+
+    Raises:
+        FormatError: they are more than the 2 GiB that offsets reach.
+    """
     import flatbuffers
 
+    size = _payload(root) + 4096
+    if size > _MAX_BYTES:
+        raise FormatError(f"{size} bytes are too many: a FlatBuffer holds 2 GiB")
     # The builder copies everything when it grows; ask for enough at the start.
-    builder = flatbuffers.Builder(_payload(root) + 4096)
+    builder = flatbuffers.Builder(size)
     builder.Finish(_write_table(builder, root), identifier)
     return memoryview(builder.Bytes)[builder.Head() :]
 

@@ -72,6 +72,12 @@ DATA_TYPES = {dtype: number for number, dtype in NUMPY_TYPES.items()}
 
 # TensorFlow Lite files end at 2 GiB; no tensor on the way to one can be larger.
 MAX_TENSOR_BYTES = 2**31 - 1
+MAX_RANK = 32
+"""Dimensions that every NumPy's arrays can have; detectors have up to five."""
+
+# What the constants of a graph may take that are given by fewer values than they have elements:
+# without a limit a file of a kilobyte would make models of gigabytes.
+_MAX_FILLED_BYTES = 2**27
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,8 @@ def _messages() -> dict[str, Any]:
 
 
 def _from_message(message: Any) -> Graph:
-    nodes = tuple(_read_node(node) for node in message.node)
+    filling = _Filling()
+    nodes = tuple(_read_node(node, filling) for node in message.node)
     if not nodes:
         raise FormatError("not a GraphDef: it has no nodes")
     names: set[str] = set()
@@ -252,31 +259,47 @@ def _from_message(message: Any) -> Graph:
     return Graph(nodes)
 
 
-def _read_node(node: Any) -> Node:
+class _Filling:
+    """Adds up what constants take that are given by fewer values than they have elements."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """Count `count` bytes more."""
+        self._bytes += count
+        if self._bytes > _MAX_FILLED_BYTES:
+            raise FormatError(
+                f"filling constants with one value would take {self._bytes} bytes; "
+                f"the limit is {_MAX_FILLED_BYTES}"
+            )
+
+
+def _read_node(node: Any, filling: _Filling) -> Node:
     attrs = {}
     for key, value in node.attr.items():
         kind = value.WhichOneof("value")
         if kind is None or kind in ("func", "placeholder"):
             continue
         try:
-            attrs[key] = _read_attr(kind, getattr(value, kind))
+            attrs[key] = _read_attr(kind, getattr(value, kind), filling)
         except FormatError as error:
             raise FormatError(f"node {node.name!r}, attribute {key!r}: {error}") from error
     return Node(node.name, node.op, tuple(node.input), attrs)
 
 
-def _read_attr(kind: str, value: Any) -> Attr:
+def _read_attr(kind: str, value: Any, filling: _Filling) -> Attr:
     if kind == "list":
         for name in ("s", "i", "f", "b", "type", "shape", "tensor"):
             if items := getattr(value, name):
-                return [_read_attr(name, item) for item in items]
+                return [_read_attr(name, item, filling) for item in items]
         return []
     if kind == "type":
         return _data_type(value)
     if kind == "shape":
         return _read_shape(value)
     if kind == "tensor":
-        return _read_tensor(value)
+        return _read_tensor(value, filling)
     return value  # type: ignore[no-any-return]
 
 
@@ -291,9 +314,12 @@ def _data_type(number: int) -> DataType:
 def _read_shape(message: Any) -> Shape:
     if message.unknown_rank:
         return Shape(None)
+    if len(message.dim) > MAX_RANK:
+        raise FormatError(f"{len(message.dim)} dimensions are too many")
     return Shape(tuple(dim.size for dim in message.dim))
 
 
+_WIDE = {"f": np.float64, "b": np.bool_}
 _VALUES = {
     DataType.DT_FLOAT: "float_val",
     DataType.DT_DOUBLE: "double_val",
@@ -309,7 +335,7 @@ _VALUES = {
 }
 
 
-def _read_tensor(message: Any) -> Array:
+def _read_tensor(message: Any, filling: _Filling) -> Array:
     """A TensorProto as an array, never copied where its bytes are all there."""
     kind = _data_type(message.dtype)
     shape = _read_shape(message.tensor_shape).dims
@@ -321,7 +347,8 @@ def _read_tensor(message: Any) -> Array:
     if dtype is None:
         raise FormatError(f"constants of type {kind.name} are not supported")
     count = math.prod(shape)
-    if count * dtype.itemsize > MAX_TENSOR_BYTES:
+    # An empty tensor may have sides of any length; NumPy multiplies those that are not 0.
+    if math.prod(size or 1 for size in shape) * dtype.itemsize > MAX_TENSOR_BYTES:
         raise FormatError(f"a constant of shape {list(shape)} is larger than 2 GiB")
     if message.tensor_content:
         if len(message.tensor_content) != count * dtype.itemsize:
@@ -332,6 +359,8 @@ def _read_tensor(message: Any) -> Array:
     values = _read_values(message, kind, dtype)
     if values.size > count:
         raise FormatError(f"{values.size} values are too many for shape {list(shape)}")
+    if values.size < count:
+        filling.add(count * dtype.itemsize)
     return _spread(values, count, dtype).reshape(shape)
 
 
@@ -350,14 +379,14 @@ def _read_values(message: Any, kind: DataType, dtype: np.dtype[Any]) -> Array:
         return np.array(message.half_val, np.int64).astype(np.uint16).view(np.float16)
     if kind not in _VALUES:
         raise FormatError(f"constants of type {kind.name} are not supported in this form")
-    return np.array(
-        getattr(message, _VALUES[kind]), np.float64 if dtype.kind == "f" else None
-    ).astype(dtype)
+    # Small integers share a field of wider ones: those that do not fit wrap, as in TensorFlow.
+    wide = dtype if dtype.kind == "u" and dtype.itemsize == 8 else _WIDE.get(dtype.kind, np.int64)
+    return np.array(getattr(message, _VALUES[kind]), wide).astype(dtype)
 
 
 def _read_strings(message: Any, shape: tuple[int, ...]) -> Array:
     values = np.array(list(message.string_val), object)
-    if values.size != np.prod(shape, dtype=object):
+    if not values.size or values.size != math.prod(shape):
         raise FormatError(f"{values.size} strings do not fill shape {list(shape)}")
     return values.reshape(shape)
 
@@ -381,7 +410,12 @@ def _write_attr(target: Any, value: Attr) -> None:
         target.list.SetInParent()
         for item in value:
             kind = _attr_kind(item)
-            getattr(target.list, kind).append(item)
+            if isinstance(item, Shape):
+                _write_shape(target.list.shape.add(), item)
+            elif isinstance(item, np.ndarray):
+                _write_tensor(target.list.tensor.add(), item)
+            else:
+                getattr(target.list, kind).append(item)
         return
     kind = _attr_kind(value)
     if isinstance(value, Shape):
@@ -418,10 +452,16 @@ def _write_shape(target: Any, shape: Shape) -> None:
 
 
 def _write_tensor(target: Any, value: Array) -> None:
+    _write_shape(target.tensor_shape, Shape(value.shape))
+    if value.dtype == object:
+        target.dtype = DataType.DT_STRING
+        target.string_val.extend(value.reshape(-1))
+        return
     kind = DATA_TYPES[value.dtype.newbyteorder("<")]
     target.dtype = kind
-    _write_shape(target.tensor_shape, Shape(value.shape))
-    if value.size == 1 and kind in _VALUES:
+    # One value that fills a shape is kept as one, as it was read.
+    filled = value.size > 0 and not any(value.strides)
+    if (value.size == 1 or filled) and kind in _VALUES:
         getattr(target, _VALUES[kind]).append(value.reshape(-1)[0].item())
     elif value.size:
         target.tensor_content = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()

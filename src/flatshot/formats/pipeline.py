@@ -57,7 +57,7 @@ def merge_pipeline(pipeline: Pipeline, text: str | bytes, name: str) -> None:
     """Merge `text` into `pipeline`; `name` says in messages where the text comes from."""
     protobuf.parse_text(pipeline, text, name)
     decoded = text.decode() if isinstance(text, bytes) else text
-    for path, line, column in protobuf.unknown_fields(type(pipeline), decoded):
+    for path, line, column in protobuf.unknown_fields(type(pipeline), decoded, name):
         field = path.rpartition(".")[2]
         if field in DROPPED_FIELDS:
             _log.info(

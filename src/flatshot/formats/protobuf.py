@@ -11,6 +11,7 @@ dict of names to numbers.
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,12 +146,17 @@ def parse_text(target: Any, text: str | bytes, what: str) -> None:
     """
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
-        text_format.Merge(decoded, target, allow_unknown_field=True)
+        with warnings.catch_warnings():
+            # An escape that is none, like \\q, is a mere warning to Python and a mistake here.
+            warnings.simplefilter("error", DeprecationWarning)
+            text_format.Merge(decoded, target, allow_unknown_field=True)
     except text_format.ParseError as error:
         raise FormatError(f"{what}: {_position(error)}{_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise FormatError(f"{what}: byte {error.start} is not UTF-8 text") from error
-    except (RecursionError, ValueError, TypeError) as error:
+    except RecursionError as error:
+        raise FormatError(f"{what}: its messages are nested too deep") from error
+    except (DeprecationWarning, ValueError, TypeError) as error:
         raise FormatError(f"{what}: {error}") from error
 
 
@@ -164,14 +170,22 @@ def _reason(error: text_format.ParseError) -> str:
     return re.sub(r"^\d+:\d+ : ", "", str(error))
 
 
-def unknown_fields(cls: Any, text: str) -> list[tuple[str, int, int]]:
+def unknown_fields(cls: Any, text: str, what: str) -> list[tuple[str, int, int]]:
     """The fields of well-formed `text` that `cls` does not declare: dotted path, line, column.
 
     What lies inside an unknown field is not looked at, nor inside a message declared with no fields
     at all: such a message stands for one whose content does not matter.
+
+    Raises:
+        FormatError: `text` is not well-formed.
     """
     walker = _Walker(text)
-    walker.walk(cls.DESCRIPTOR, "", closing="")
+    try:
+        walker.walk(cls.DESCRIPTOR, "", closing="")
+    except text_format.ParseError as error:
+        raise FormatError(f"{what}: {_position(error)}{_reason(error)}") from error
+    except RecursionError as error:
+        raise FormatError(f"{what}: its messages are nested too deep") from error
     return walker.unknown
 
 
@@ -179,7 +193,8 @@ class _Walker:
     """Reads text format once more for the names of its fields alone."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = text_format.Tokenizer(text.splitlines())
+        # Lines as `text_format.Merge` sees them: `splitlines` knows a dozen other ends of a line.
+        self._tokens = text_format.Tokenizer(text.split("\n"))
         self.unknown: list[tuple[str, int, int]] = []
 
     def walk(self, descriptor: Any, path: str, closing: str) -> None:

@@ -15,6 +15,9 @@ FOOTER_SIZE = 48
 _TRAILER_SIZE = 5  # a byte for the compression, four for the checksum
 _RESTART_INTERVAL = 16
 _BLOCK_SIZE = 262144
+# Keys share their beginnings within a restart interval at most, so those of a sound table take
+# no more than this many times its size. (A table of another interval has room for some more.)
+_EXPANSION = 4 * _RESTART_INTERVAL
 
 
 def is_table(data: bytes | memoryview) -> bool:
@@ -36,13 +39,18 @@ def read_table(data: bytes | memoryview) -> Iterator[tuple[bytes, bytes]]:
     _, position = _read_handle(footer, 0)
     index, _ = _read_handle(footer, position)
     budget = len(data)
+    previous: bytes | None = None
     for _, handle in _read_block(data, *index):
         (offset, size), _ = _read_handle(handle, 0)
         # Blocks of a sound table do not overlap, so together they are no larger than it.
         budget -= size + 1
         if budget < 0:
             raise FormatError("its blocks overlap")
-        yield from _read_block(data, offset, size)
+        for key, value in _read_block(data, offset, size):
+            if previous is not None and key <= previous:
+                raise FormatError(f"the key {key[:80]!r} is out of order")
+            previous = key
+            yield key, value
 
 
 def write_table(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -123,6 +131,7 @@ def _read_block(data: bytes | memoryview, offset: int, size: int) -> Iterator[tu
 def _read_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     key = b""
+    budget = _EXPANSION * len(block)
     while position < len(block):
         shared, position = read_varint(block, position)
         unshared, position = read_varint(block, position)
@@ -131,6 +140,9 @@ def _read_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise FormatError("an entry of a block is longer than the block")
         key = key[:shared] + block[position : position + unshared]
         position += unshared
+        budget -= len(key)
+        if budget < 0:
+            raise FormatError("the keys of a block are too long for it")
         yield key, block[position : position + length]
         position += length
 

@@ -17,6 +17,8 @@ from flatshot.formats.flatbuffer import Kind, slot, string, table, tables, union
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
+# LiteRT's kernels stop at 8 dimensions, NumPy's arrays at 32.
+_MAX_RANK = 32
 
 Numbers = npt.NDArray[Any] | None
 
@@ -374,6 +376,9 @@ def _check_indices(model: TFLiteModel, graph: SubGraph, where: str) -> None:
     _check_range(graph.inputs, 0, count, f"{where}: inputs")
     _check_range(graph.outputs, 0, count, f"{where}: outputs")
     for tensor in graph.tensors:
+        if tensor.shape is not None and tensor.shape.size > _MAX_RANK:
+            rank = tensor.shape.size
+            raise FormatError(f"{where}: tensor {tensor.name!r} has {rank} dimensions")
         if tensor.buffer >= max(len(model.buffers), 1):
             raise FormatError(f"{where}: tensor {tensor.name!r} has buffer {tensor.buffer} of none")
     for number, operator in enumerate(graph.operators):
