@@ -8,7 +8,13 @@ import numpy as np
 
 import flatshot
 from flatshot.compiler.emitter import emit
-from flatshot.compiler.importer import Boundary, import_graph, needed_nodes, scalar_attrs
+from flatshot.compiler.importer import (
+    POSTPROCESS_COUNT,
+    Boundary,
+    import_graph,
+    needed_nodes,
+    scalar_attrs,
+)
 from flatshot.compiler.passes import run_passes
 from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
 from flatshot.errors import GraphError
@@ -17,7 +23,7 @@ from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
 
-POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{number}" for number in (1, 2, 3)))
+POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{k}" for k in range(1, POSTPROCESS_COUNT)))
 RAW_OUTPUTS = ("raw_outputs/box_encodings", "raw_outputs/class_predictions")
 ANCHORS = "anchors"
 

@@ -94,10 +94,19 @@ def _layouts(graph: Graph) -> dict[int, Array]:
             if value.data is None:
                 continue
             laid_out = operator.layout(number, value.data)
-            before = found.setdefault(id(value), laid_out)
-            if before.shape != laid_out.shape:
-                raise GraphError(f"{value.name!r} is used as filters of different kinds")
+            _agree(value, found.setdefault(id(value), laid_out), laid_out)
+    for value in graph.outputs:
+        if value.data is not None:
+            _agree(value, found.get(id(value), value.data), value.data)
     return found
+
+
+def _agree(value: Value, before: Array, laid_out: Array) -> None:
+    if before is not laid_out and before.tobytes() != laid_out.tobytes():
+        raise GraphError(
+            f"the constant {value.name!r} is used both as a filter and as something else, which "
+            "TensorFlow Lite lays out differently; give each user its own constant"
+        )
 
 
 def _tensor(value: Value, laid_out: Array | None, buffers: list[tflite.Buffer]) -> tflite.Tensor:

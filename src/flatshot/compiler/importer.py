@@ -12,11 +12,13 @@ from flatshot.compiler.operators import BY_TF_NAME, Operator
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import POSTPROCESS, Option
-from flatshot.formats.graphdef import MAX_TENSOR_BYTES, NUMPY_TYPES, DataType, Node, Shape
+from flatshot.formats.graphdef import MAX_TENSOR_BYTES, DataType, Node, Shape
 
 _log = logging.getLogger("flatshot")
 
 CUSTOM = "custom"
+# Boxes, classes, scores, number of detections.
+POSTPROCESS_COUNT = 4
 SOURCES = ("Const", "Placeholder")
 
 
@@ -50,6 +52,7 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()
     values: dict[str, Value] = {}
+    used = _highest_outputs(order, boundary)
     for node in order:
         if node.name in inputs:
             value = Value(node.name, inputs[node.name], np.dtype(np.float32))
@@ -58,7 +61,7 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
         elif node.op == "Const":
             values[node.name] = _constant(node)
         else:
-            _import_op(graph, node, values, source)
+            _import_op(graph, node, values, used)
     graph.inputs.sort(key=lambda value: list(inputs).index(value.name))
     graph.outputs = [_find(values, name, "the list of outputs") for name in boundary.outputs]
     return graph
@@ -200,14 +203,23 @@ def _find(values: Mapping[str, Value], name: str, where: str) -> Value:
     return value
 
 
-def _import_op(graph: Graph, node: Node, values: dict[str, Value], source: graphdef.Graph) -> None:
+def _highest_outputs(nodes: Sequence[Node], boundary: Boundary) -> dict[str, int]:
+    """The number of the last output of each node that something reads."""
+    highest: dict[str, int] = {}
+    names = [text for node in nodes for text in node.inputs if not text.startswith("^")]
+    for name, number in map(_split, [*names, *boundary.outputs]):
+        highest[name] = max(number, highest.get(name, 0))
+    return highest
+
+
+def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping[str, int]) -> None:
     inputs = [
         _find(values, text, f"node {node.name!r}")
         for text in node.inputs
         if not text.startswith("^")
     ]
     if node.op not in BY_TF_NAME:
-        _import_custom(graph, node, inputs, values, source)
+        _import_custom(graph, node, inputs, values, used[node.name])
         return
     operator = BY_TF_NAME[node.op]
     _check_inputs(node, operator, inputs)
@@ -224,12 +236,12 @@ def _check_inputs(node: Node, operator: Operator, inputs: Sequence[Value]) -> No
     if not least <= len(inputs) <= most:
         raise GraphError(f"{node.op} {node.name!r} has {len(inputs)} inputs, not {least}")
     for value in inputs:
-        if value.dtype not in NUMPY_TYPES.values() or value.dtype.kind == "c":
+        if value.dtype.name not in operator.elements:
             raise GraphError(f"{node.op} {node.name!r} reads {value.name!r} of {value.dtype}")
-    if operator.kind in ("conv2d", "depthwise_conv2d", "batch_norm", "bias_add"):
-        other = [value for value in inputs if value.dtype != np.float32]
-        if other:
-            raise GraphError(f"{node.op} {node.name!r} reads {other[0].dtype}, not float32")
+        if operator.alike and value.dtype != inputs[0].dtype:
+            raise GraphError(
+                f"{node.op} {node.name!r} reads {inputs[0].dtype} and {value.dtype} together"
+            )
 
 
 def _import_custom(
@@ -237,14 +249,14 @@ def _import_custom(
     node: Node,
     inputs: list[Value],
     values: dict[str, Value],
-    source: graphdef.Graph,
+    last_used: int,
 ) -> None:
     """An operator kept under its own name; its shapes are known only when it runs."""
     types = node.attrs.get("_output_types")
-    count = len(types) if isinstance(types, list) else 0
-    if not count:
-        used = [_split(text) for other in source for text in other.inputs]
-        count = 1 + max((number for name, number in used if name == node.name), default=0)
+    if isinstance(types, list) and types:
+        count = len(types)
+    else:  # as the exporter of 2018 left it
+        count = max(last_used + 1, POSTPROCESS_COUNT if node.op == POSTPROCESS else 1)
     op = Op(CUSTOM, node.name, inputs, {"op": node.op, "options": scalar_attrs(node)})
     outputs = []
     for number in range(count):

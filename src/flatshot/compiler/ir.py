@@ -78,6 +78,7 @@ class Graph:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.ops: list[Op] = []
+        self._taken: set[str] = set()
 
     def add(
         self,
@@ -94,8 +95,19 @@ class Graph:
         return op
 
     def constant(self, name: str, data: Array) -> Value:
-        """A new constant."""
+        """A new constant; for the name of one that there was not before see `fresh_name`."""
         return Value(name, data.shape, data.dtype, data)
+
+    def fresh_name(self, wanted: str) -> str:
+        """`wanted`, or where a value is or was called so, `wanted_1` and so on."""
+        if not self._taken:
+            self._taken = {value.name for value in self.values()}
+        name, number = wanted, 0
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
 
     def set_input(self, op: Op, index: int, value: Value) -> None:
         """Let `op` read `value` as its input number `index`, which may be one past the last."""

@@ -60,7 +60,8 @@ def drop_identities(graph: Graph) -> int:
         else:
             op.kind = "reshape"
             shape = np.array(source.dims, np.int32)
-            graph.set_input(op, 1, graph.constant(f"{op.name}/shape", shape))
+            name = graph.fresh_name(f"{op.name}/shape")
+            graph.set_input(op, 1, graph.constant(name, shape))
         count += 1
     return count
 
@@ -70,19 +71,22 @@ def _detached(value: Value) -> Value:
 
 
 def fold_constants(graph: Graph) -> int:
-    """Replace operators whose inputs are all constant by what they compute."""
+    """Replace operators whose inputs are all constant by what they compute.
+
+    Convolutions are left: nobody folds them, and a small file could ask for any amount of work.
+    """
     count = 0
     for op in list(graph.ops):
         operator = OPERATORS.get(op.kind)
-        if operator is None or operator.kernel is None or graph.is_output(op.output):
+        if operator is None or operator.kernel is None or op.kind in _CONVOLUTIONS:
+            continue
+        if graph.is_output(op.output):
             continue
         size = math.prod(op.output.shape or ()) * op.output.dtype.itemsize
         arrays = [value.data for value in op.inputs if value.data is not None]
         if len(arrays) < len(op.inputs) or size > _MAX_FOLDED_BYTES:
             continue
-        with np.errstate(all="ignore"):  # an infinity is a value like any other at run time
-            data = evaluate(op, *arrays)
-        graph.replace_uses(op.output, graph.constant(op.output.name, data))
+        graph.replace_uses(op.output, graph.constant(op.output.name, evaluate(op, *arrays)))
         graph.remove(op)
         count += 1
     return count
@@ -117,7 +121,8 @@ def replace_squeeze(graph: Graph) -> int:
         if op.kind == "squeeze":
             op.kind = "reshape"
             shape = np.array(op.output.dims, np.int32)
-            graph.set_input(op, 1, graph.constant(f"{op.output.name}_shape", shape))
+            name = graph.fresh_name(f"{op.output.name}_shape")
+            graph.set_input(op, 1, graph.constant(name, shape))
             count += 1
     return count
 
@@ -147,12 +152,13 @@ def split_batch_norms(graph: Graph) -> int:
         with np.errstate(all="ignore"):
             scale = gamma * (1 / np.sqrt(variance + np.float32(op.attrs["epsilon"])))
             offset = beta - mean * scale
-        product = Value(f"{op.name}_mul", op.output.shape, op.output.dtype)
-        factor = graph.constant(f"{op.name}_scale", scale)
+        names = [graph.fresh_name(f"{op.name}_{part}") for part in ("mul", "scale", "offset")]
+        product = Value(names[0], op.output.shape, op.output.dtype)
+        factor = graph.constant(names[1], scale)
         multiply = Op("mul", product.name, [op.inputs[0], factor], {})
         graph.add(multiply, [product], before=op)
         op.kind, op.attrs = "add", {}
-        graph.set_inputs(op, [product, graph.constant(f"{op.name}_offset", offset)])
+        graph.set_inputs(op, [product, graph.constant(names[2], offset)])
         count += 1
     return count
 
@@ -213,7 +219,9 @@ def _scale_filter(graph: Graph, conv: Op, factor: Array) -> None:
             scaled = np.multiply(wide, factor[:, None, None, None], order="C").transpose(1, 2, 3, 0)
         else:
             scaled = data * factor.reshape(data.shape[2:])
-    name = filter_.name if filter_.uses == [conv] else f"{conv.name}/{filter_.name}"
+    name = filter_.name
+    if filter_.uses != [conv] or graph.is_output(filter_):
+        name = graph.fresh_name(f"{conv.name}/{name}")
     graph.set_input(conv, 1, graph.constant(name, scaled))
 
 
@@ -222,12 +230,14 @@ def _change_bias(graph: Graph, conv: Op, operand: Array, *, scaled: bool) -> Non
         if scaled:
             return
         bias = np.array(operand)
+        name = graph.fresh_name(f"{conv.name}_bias")
     else:
         old = conv.inputs[2].data
         assert old is not None
         with np.errstate(all="ignore"):
             bias = old * operand if scaled else old + operand
-    graph.set_input(conv, 2, graph.constant(f"{conv.name}_bias", bias))
+        name = conv.inputs[2].name  # one that was made here, for this convolution alone
+    graph.set_input(conv, 2, graph.constant(name, bias))
 
 
 def add_missing_biases(graph: Graph) -> int:
@@ -236,7 +246,8 @@ def add_missing_biases(graph: Graph) -> int:
     for op in graph.ops:
         if op.kind in _CONVOLUTIONS and len(op.inputs) == 2:
             zeros = np.zeros(op.output.dims[-1], op.output.dtype)
-            graph.set_input(op, 2, graph.constant(f"{op.name}_bias", zeros))
+            name = graph.fresh_name(f"{op.name}_bias")
+            graph.set_input(op, 2, graph.constant(name, zeros))
             count += 1
     return count
 

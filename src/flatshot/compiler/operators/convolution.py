@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Op
-from flatshot.compiler.operators.registry import Operator, attr, register, require
+from flatshot.compiler.operators.registry import (
+    FLOAT32,
+    Operator,
+    attr,
+    attr_text,
+    register,
+    require,
+)
 from flatshot.errors import GraphError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Array, Node
@@ -23,10 +30,10 @@ def _window(node: Node, name: str, default: list[Any] | None = None) -> tuple[in
 
 
 def _convolution_attrs(node: Node) -> dict[str, Any]:
-    layout = attr(node, "data_format", bytes, b"NHWC")
-    require(node, layout == b"NHWC", f"data_format {layout.decode()}; only NHWC is supported")
-    padding = attr(node, "padding", bytes).decode()
-    require(node, padding in ("SAME", "VALID"), f"padding {padding}; known: SAME, VALID")
+    layout = attr_text(node, "data_format", b"NHWC")
+    require(node, layout == "NHWC", f"data_format {layout}; only NHWC is supported")
+    padding = attr_text(node, "padding")
+    require(node, padding in ("SAME", "VALID"), f"padding {padding!r}; known: SAME, VALID")
     return {
         "padding": Padding[padding],
         "strides": _window(node, "strides"),
@@ -48,6 +55,8 @@ def _sides(op: Op) -> tuple[int, ...]:
     image, filter_ = op.inputs[0].dims, op.inputs[1].dims
     if len(image) != 4 or len(filter_) != 4:
         raise GraphError(f"{op.name!r}: image {list(image)} and filter {list(filter_)} need rank 4")
+    if min(filter_) < 1:
+        raise GraphError(f"{op.name!r}: the filter {list(filter_)} is empty")
     if image[3] != filter_[2]:
         raise GraphError(f"{op.name!r}: {image[3]} channels meet a filter for {filter_[2]}")
     steps = zip(op.attrs["strides"], op.attrs["dilations"], strict=True)
@@ -137,6 +146,8 @@ register(
         "conv2d",
         tf=("Conv2D",),
         inputs=(2, 2),
+        elements=FLOAT32,
+        alike=True,
         attrs=_convolution_attrs,
         shape=_conv_shape,
         kernel=_conv,
@@ -150,6 +161,8 @@ register(
         "depthwise_conv2d",
         tf=("DepthwiseConv2dNative",),
         inputs=(2, 2),
+        elements=FLOAT32,
+        alike=True,
         attrs=_convolution_attrs,
         shape=_depthwise_shape,
         kernel=_depthwise,

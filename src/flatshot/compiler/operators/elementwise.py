@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Op
-from flatshot.compiler.operators.registry import Operator, attr, register, require
+from flatshot.compiler.operators.registry import (
+    FLOAT32,
+    NUMBERS,
+    Operator,
+    attr,
+    attr_text,
+    register,
+    require,
+)
 from flatshot.errors import GraphError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Array, Node
@@ -44,6 +52,8 @@ register(
         "add",
         tf=("Add", "AddV2"),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: x + y,
         builtin=Builtin.ADD,
@@ -55,6 +65,8 @@ register(
         "sub",
         tf=("Sub",),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: x - y,
         builtin=Builtin.SUB,
@@ -66,6 +78,8 @@ register(
         "mul",
         tf=("Mul",),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: x * y,
         builtin=Builtin.MUL,
@@ -77,6 +91,8 @@ register(
         "div",
         tf=("RealDiv", "Div"),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: np.divide(x, y).astype(x.dtype),
         builtin=Builtin.DIV,
@@ -88,6 +104,8 @@ register(
         "maximum",
         tf=("Maximum",),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: np.maximum(x, y),
         builtin=Builtin.MAXIMUM,
@@ -99,6 +117,8 @@ register(
         "minimum",
         tf=("Minimum",),
         inputs=(2, 2),
+        elements=NUMBERS,
+        alike=True,
         shape=broadcast_shape,
         kernel=lambda op, x, y: np.minimum(x, y),
         builtin=Builtin.MINIMUM,
@@ -110,6 +130,7 @@ register(
         "relu",
         tf=("Relu",),
         inputs=(1, 1),
+        elements=FLOAT32,
         shape=same_shape,
         kernel=lambda op, x: np.maximum(x, 0),
         builtin=Builtin.RELU,
@@ -120,6 +141,7 @@ register(
         "relu6",
         tf=("Relu6",),
         inputs=(1, 1),
+        elements=FLOAT32,
         shape=same_shape,
         kernel=lambda op, x: np.clip(x, 0, 6),
         builtin=Builtin.RELU6,
@@ -130,12 +152,20 @@ register(
         "sigmoid",
         tf=("Sigmoid",),
         inputs=(1, 1),
+        elements=FLOAT32,
         shape=same_shape,
         # The form with tanh overflows nowhere.
         kernel=lambda op, x: (0.5 + 0.5 * np.tanh(x.astype(np.float64) / 2)).astype(x.dtype),
         builtin=Builtin.LOGISTIC,
     )
 )
+
+
+def _softmax_shape(op: Op) -> Dims:
+    dims = op.inputs[0].dims
+    if not dims or dims[-1] < 1:
+        raise GraphError(f"{op.name!r}: the softmax of {list(dims)} has nothing to add up")
+    return dims
 
 
 def _softmax(op: Op, x: Array) -> Array:
@@ -150,7 +180,8 @@ register(
         "softmax",
         tf=("Softmax",),
         inputs=(1, 1),
-        shape=same_shape,
+        elements=FLOAT32,
+        shape=_softmax_shape,
         kernel=_softmax,
         builtin=Builtin.SOFTMAX,
         options=lambda op: tflite.SoftmaxOptions(beta=1.0),
@@ -159,8 +190,8 @@ register(
 
 
 def _channel_attrs(node: Node) -> dict[str, Any]:
-    layout = attr(node, "data_format", bytes, b"NHWC")
-    require(node, layout == b"NHWC", f"data_format {layout.decode()}; only NHWC is supported")
+    layout = attr_text(node, "data_format", b"NHWC")
+    require(node, layout == "NHWC", f"data_format {layout}; only NHWC is supported")
     return {}
 
 
@@ -177,6 +208,8 @@ register(
         "bias_add",
         tf=("BiasAdd",),
         inputs=(2, 2),
+        elements=FLOAT32,
+        alike=True,
         attrs=_channel_attrs,
         shape=_channel_shape,
         kernel=lambda op, x, bias: x + bias,
@@ -205,6 +238,8 @@ register(
         "batch_norm",
         tf=("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
         inputs=(5, 5),
+        elements=FLOAT32,
+        alike=True,
         attrs=_batch_norm_attrs,
         shape=_channel_shape,
         kernel=_batch_norm,

@@ -11,6 +11,15 @@ from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Array, Attr, Node
 from flatshot.formats.tflite import Activation, Builtin
 
+# Element types by their names in NumPy.
+FLOAT32 = frozenset({"float32"})
+NUMBERS = FLOAT32 | {
+    "float16",
+    "float64",
+    *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
+}
+ANY = NUMBERS | {"bool"}
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -20,6 +29,8 @@ class Operator:
         kind: its name in the IR.
         tf: the GraphDef operators that it stands for.
         inputs: how many inputs it takes, least and most.
+        elements: the element types that its inputs may have.
+        alike: whether all its inputs must have one element type.
         attrs: from a node to the attributes of the IR operator; raises GraphError on what it
             cannot mean.
         shape: the shape of its output from the operator with its inputs.
@@ -33,6 +44,8 @@ class Operator:
     tf: tuple[str, ...]
     inputs: tuple[int, int]
     shape: Callable[[Op], Dims]
+    elements: frozenset[str] = ANY
+    alike: bool = False
     attrs: Callable[[Node], dict[str, Any]] = lambda node: {}
     kernel: Callable[..., Array] | None = None
     builtin: Builtin | None = None
@@ -67,6 +80,16 @@ def attr(node: Node, name: str, kind: type | tuple[type, ...], default: Attr | N
     return value
 
 
+def attr_text(node: Node, name: str, default: bytes | None = None) -> str:
+    """The attribute `name` of `node`, a string; whatever bytes it has make one.
+
+    Raises:
+        GraphError: it is missing without a default, or of another type.
+    """
+    value: bytes = attr(node, name, bytes, default)
+    return value.decode(errors="backslashreplace")
+
+
 def require(node: Node, condition: bool, problem: str) -> None:
     """Raise GraphError naming `node` unless `condition` holds."""
     if not condition:
@@ -82,7 +105,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:
     operator = OPERATORS.get(op.kind)
     if operator is None or operator.kernel is None:
         raise GraphError(f"{op.kind} {op.name!r} cannot be computed ahead of time")
-    result = operator.kernel(op, *inputs)
+    with np.errstate(all="ignore"):  # an infinity is a value like any other at run time
+        result = operator.kernel(op, *inputs)
     activation = op.attrs.get("activation", Activation.NONE)
     if activation == Activation.RELU6:
         return np.clip(result, 0, 6)

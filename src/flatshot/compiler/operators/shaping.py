@@ -96,6 +96,8 @@ def _concat_shape(op: Op) -> Dims:
     others = {(*dims[:axis], *dims[axis + 1 :]) for dims in parts}
     if len(others) != 1 or len({len(dims) for dims in parts}) != 1:
         raise GraphError(f"{op.name!r}: shapes {[list(dims) for dims in parts]} do not line up")
+    if len({value.dtype for value in op.inputs[: len(parts)]}) != 1:
+        raise GraphError(f"{op.name!r}: its parts have different element types")
     first = parts[0]
     return (*first[:axis], sum(dims[axis] for dims in parts), *first[axis + 1 :])
 

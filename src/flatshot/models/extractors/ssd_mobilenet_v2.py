@@ -28,8 +28,8 @@ BLOCKS = (
 )
 TAPPED_BLOCK = 13  # its expansion is `layer_15/expansion_output`
 LAST_DEPTH = 1280
-# Of `V2_DEF` and `training_scope`. The former stands inside the config's own hyperparameters, so
-# that of these only the batch norm's parameters have a say, never the activation.
+# Of `V2_DEF` and `training_scope`. The former stands inside the config's own hyperparameters and
+# sets activation, normaliser, `center` and `scale`: of the config's only epsilon has a say.
 BASE = Hyperparams(BatchNorm(epsilon=0.001, scale=True, center=True), "RELU_6")
 
 
@@ -37,7 +37,8 @@ def extract(builder: GraphBuilder, image: Tensor, config: FeatureExtractorConfig
     """The feature maps of `image` (1, height, width, channels), finest first."""
     hyperparams = BASE
     if config.override_base_hyperparams and config.hyperparams.batch_norm:
-        hyperparams = replace(BASE, batch_norm=config.hyperparams.batch_norm)
+        epsilon = config.hyperparams.batch_norm.epsilon
+        hyperparams = replace(BASE, batch_norm=BatchNorm(epsilon, scale=True, center=True))
 
     def scale(depth: int) -> int:
         return make_divisible(depth * config.depth_multiplier, 8, config.min_depth)
@@ -79,7 +80,7 @@ def _expanded_conv(
     scope: str,
     hyperparams: Hyperparams,
 ) -> tuple[Tensor, Tensor]:
-    """Expand, filter depthwise, project; and add the input where the shapes agree.
+    """Expand, filter depthwise, project; and add the input where stride and depth allow it.
 
     Returns:
         The block's output and its expansion.
@@ -95,7 +96,7 @@ def _expanded_conv(
     linear = replace(hyperparams, activation="NONE")
     net = conv2d(builder, net, depth, 1, 1, f"{scope}/project", linear)
     net = _identity(builder, net, f"{scope}/projection_output")
-    if net.shape == block_input.shape:
+    if stride == 1 and net.depth == block_input.depth:
         net = builder.add("AddV2", f"{scope}/add", [net, block_input], net.shape)
     return _identity(builder, net, f"{scope}/output"), expanded
 
