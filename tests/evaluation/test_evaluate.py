@@ -182,6 +182,20 @@ def test_an_interrupted_run_goes_on(grey: CocoDataset, tmp_path: Path) -> None:
     same(again, result)
 
 
+def test_an_image_that_was_mended(grey: CocoDataset, tmp_path: Path) -> None:
+    """One that could not be read is tried again by the run that goes on; the others are not."""
+    journal = tmp_path / "run.journal"
+    image = grey.images[1].path
+    whole = image.read_bytes()
+    image.write_bytes(whole[:20])
+    assert list(evaluate(planned(), grey, resume=journal).unreadable) == ["001.png"]
+    image.write_bytes(whole)
+    detector = PlannedDetector()
+    result = evaluate(cast(Detector, detector), grey, resume=journal, latency_images=0)
+    assert detector.seen == ["001.png"]
+    same(result, evaluate(planned(), grey))
+
+
 def test_a_journal_of_a_larger_run(grey: CocoDataset, tmp_path: Path) -> None:
     """Images of the journal that were not asked for this time do not count."""
     journal = tmp_path / "run.journal"

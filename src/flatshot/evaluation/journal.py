@@ -68,11 +68,13 @@ class Journal:
         self._synced = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
-        """Put `outcome` at the end.
+        """Put `outcome` at the end; an image that failed is left out, and so tried again.
 
         Raises:
             FileError: the disk is full or gone.
         """
+        if outcome.error is not None:
+            return
         with self._file_errors():
             self._write(_line(_packed(outcome)))
             if time.monotonic() - self._synced >= SYNC_SECONDS:
@@ -192,8 +194,6 @@ def _content(line: bytes) -> dict[str, Any]:
 
 
 def _packed(outcome: Outcome) -> dict[str, Any]:
-    if outcome.error is not None:
-        return {"image": outcome.image_id, "error": outcome.error}
     parts = (
         outcome.boxes.astype("<f4").tobytes(),
         outcome.scores.astype("<f4").tobytes(),
@@ -208,8 +208,6 @@ def _packed(outcome: Outcome) -> dict[str, Any]:
 
 
 def _unpacked(content: Mapping[str, Any]) -> Outcome:
-    if "error" in content:
-        return Outcome(int(content["image"]), error=str(content["error"]))
     words = np.frombuffer(base64.b64decode(content["found"]), "<u4").reshape(6, -1)
     n = words.shape[1]
     flat = words.ravel()
