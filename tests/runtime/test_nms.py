@@ -135,16 +135,40 @@ def test_quantised_scores_with_thousands_of_ties(rng: np.random.Generator) -> No
     encodings = rng.integers(-8, 9, (n, 4)).astype(np.float32)
     scores = (rng.integers(0, 4, (n, columns)) / 256).astype(np.float32)
     anchors = rng.uniform(0.05, 0.9, (n, 4)).astype(np.float32)
-    for cap in (1, 3, 100):
+    for cap, overlap in ((1, 0.3), (3, 0.3), (100, 0.3), (100, 1.0)):
         chosen = BASE.override(
             num_classes=20,
             max_detections=400,
             detections_per_class=cap,
             nms_score_threshold=1 / 256,
-            nms_iou_threshold=0.3,
+            nms_iou_threshold=overlap,
         )
         got = nms.postprocess(encodings, scores, anchors, chosen)
         assert_same(got, operator(encodings, scores, anchors, chosen), exact=True)
+
+
+def test_no_candidate_comes_twice() -> None:
+    """Not even where the portions meet at equal scores and a box overlaps nothing, itself included."""
+    anchors = np.full((300, 4), 0.5, np.float32)
+    anchors[0, 2] = 0
+    scores = np.full((300, 4), 0.5, np.float32)
+    chosen = BASE.override(max_detections=200)
+    got = nms.postprocess(np.zeros((300, 4), np.float32), scores, anchors, chosen)
+    assert got.classes.tolist() == [0, 0, 1, 1, 2, 2]
+    want = operator(np.zeros((300, 4), np.float32), scores, anchors, chosen)
+    assert_same(got, want, exact=True)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.49999997])
+def test_an_overlap_at_the_threshold_stays(threshold: float) -> None:
+    """Two boxes of which one is half the other; all numbers are exact in binary."""
+    anchors = np.array([[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.25, 0.5]], np.float32)
+    scores = np.array([[0, 0.75, 0, 0], [0, 0.5, 0, 0]], np.float32)
+    chosen = BASE.override(nms_iou_threshold=threshold)
+    got = nms.postprocess(np.zeros((2, 4), np.float32), scores, anchors, chosen)
+    assert len(got.scores) == (2 if threshold == 0.5 else 1)
+    want = operator(np.zeros((2, 4), np.float32), scores, anchors, chosen)
+    assert_same(got, want, exact=True)
 
 
 def test_a_box_that_ends_before_it_begins_is_left_out(
@@ -214,3 +238,19 @@ def test_decode_by_hand() -> None:
     )
     want = [[0.5, 0.1 - 0.2 * np.e, 0.7, 0.1 + 0.2 * np.e]]
     np.testing.assert_allclose(got, want, atol=1e-7)  # a float32 step below 1
+
+
+def test_what_the_operator_loses_on_several_threads() -> None:
+    """LiteRT 2.3 never looks at class t on t threads; a release that does passes as well."""
+    encodings = np.zeros((4, 4), np.float32)
+    places = np.array([[0.2, 0.2], [0.2, 0.8], [0.8, 0.2], [0.8, 0.8]], np.float32)
+    anchors = np.concatenate([places, np.full((4, 2), 0.1, np.float32)], axis=1)
+    scores = np.diag([0.9, 0.8, 0.7, 0.6]).astype(np.float32)
+    chosen = BASE.override(num_classes=4, nms_score_threshold=0.5)
+    found = nms.postprocess(encodings, scores, anchors, chosen)
+    assert found.classes.tolist() == [0, 1, 2, 3]
+    model = operator_model(encodings.shape, 4, chosen.to_options())
+    for threads in (1, 2, 3):
+        _, classes, _, count = run(model, encodings[None], scores[None], anchors, threads=threads)
+        lost = {0, 1, 2, 3} - set(classes[0][: int(count[0])].astype(int).tolist())
+        assert lost <= ({threads} if threads > 1 else set())

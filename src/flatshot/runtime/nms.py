@@ -253,8 +253,9 @@ def _rank(groups: Ints) -> Ints:
 def overlaps(a: Floats, b: Floats, threshold: np.float32) -> npt.NDArray[np.bool_]:
     """Which boxes of `a` (n, 4) and `b` (m, 4) overlap by more than `threshold`: (n, m) bool.
 
-    The overlap is intersection over union in single precision, 0 where an area is not positive;
-    the boxes are not clipped to the image. The order of the operations is the operator's.
+    The overlap is intersection over union in single precision; the boxes are not clipped to the
+    image. The order of the operations is the operator's. A box without an area overlaps nothing:
+    its share is 0, or 0 / 0, for which a comparison is false.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
         area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
@@ -264,6 +265,4 @@ def overlaps(a: Floats, b: Floats, threshold: np.float32) -> npt.NDArray[np.bool
         zero = np.float32(0)
         common = np.maximum(height, zero) * np.maximum(width, zero)
         share = common / (area_a[:, None] + area_b - common)
-        # A comparison with what is not a number is false, so a NaN area suppresses nothing.
-        empty = (area_a <= 0)[:, None] | (area_b <= 0)
-        return np.asarray((share > threshold) & ~empty)
+        return np.asarray(share > threshold)
