@@ -148,7 +148,7 @@ def test_quantised_scores_with_thousands_of_ties(rng: np.random.Generator) -> No
 
 
 def test_no_candidate_comes_twice() -> None:
-    """Not even where the portions meet at equal scores and a box overlaps nothing, itself included."""
+    """Not even where portions meet at equal scores and a box overlaps nothing, not even itself."""
     anchors = np.full((300, 4), 0.5, np.float32)
     anchors[0, 2] = 0
     scores = np.full((300, 4), 0.5, np.float32)
