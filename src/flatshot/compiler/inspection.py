@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.compiler.convert import POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
+from flatshot.compiler.convert import ANCHORS, POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
@@ -288,6 +288,7 @@ def _inspect_pipeline(path: StrPath) -> Inspection:
     except FlatshotError as error:
         return Inspection(str(path), kind, facts={"supported": f"no: {error}"})
     described = _describe_graph(graph, str(path), kind)
+    count = next(tensor.shape[0] for tensor in described.tensors if tensor.name == ANCHORS)
     return Inspection(
         path=str(path),
         kind=kind,
@@ -301,7 +302,7 @@ def _inspect_pipeline(path: StrPath) -> Inspection:
             "feature extractor": config.feature_extractor.type,
             "depth multiplier": f"{config.feature_extractor.depth_multiplier:g}",
             "classes": str(config.num_classes),
-            "anchors": str(described.outputs[0].shape[1]),
+            "anchors": str(count),
             "score converter": config.score_converter,
             "score threshold": f"{config.score_threshold:g}",
             "IoU threshold": f"{config.iou_threshold:g}",
