@@ -4,6 +4,7 @@ Each field of the model section is either used here, known to concern training o
 a field that were read over in silence would give another detector than the one that was trained.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from flatshot.formats.pipeline import Pipeline
 
 Activation = Literal["NONE", "RELU", "RELU_6"]
 ScoreConverter = Literal["IDENTITY", "SIGMOID", "SOFTMAX"]
+
+# Far beyond any detector, and little enough that shapes made of it cannot overflow.
+_MOST_CHANNELS = 2**16
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,15 @@ def read_config(pipeline: Pipeline) -> DetectionConfig:
         return_raw_detections_during_predict=False,
         mask_head_config=None,
     )
-    _require(ssd.num_classes > 0, "model.ssd.num_classes must be at least 1")
+    _require(
+        0 < ssd.num_classes <= _MOST_CHANNELS,
+        f"model.ssd.num_classes must be at least 1 and at most {_MOST_CHANNELS}",
+    )
     post = ssd.post_processing
     nms = post.batch_non_max_suppression
     _refuse("model.ssd.post_processing", post, calibration_config=None)
     _refuse("model.ssd.post_processing.batch_non_max_suppression", nms, soft_nms_sigma=0.0)
-    _require(post.logit_scale > 0, "post_processing.logit_scale must be above 0")
+    _require(0 < post.logit_scale < math.inf, "post_processing.logit_scale must be above 0")
     _require(0 <= nms.score_threshold <= 1, "score_threshold must lie in 0..1")
     _require(0 < nms.iou_threshold <= 1, "iou_threshold must be above 0 and at most 1")
     input_shape = _read_resizer(ssd.image_resizer)
@@ -181,8 +188,14 @@ def _read_extractor(
             f"{where}.pad_to_multiple: {multiple} would pad the input of {input_shape[1]} x "
             f"{input_shape[2]} pixels; choose a size that it divides"
         )
-    _require(extractor.depth_multiplier > 0, f"{where}.depth_multiplier must be above 0")
-    _require(extractor.min_depth > 0, f"{where}.min_depth must be at least 1")
+    _require(
+        0 < extractor.depth_multiplier <= 16,
+        f"{where}.depth_multiplier must be above 0 and at most 16",
+    )
+    _require(
+        0 < extractor.min_depth <= _MOST_CHANNELS,
+        f"{where}.min_depth must be at least 1 and at most {_MOST_CHANNELS}",
+    )
     _require(1 <= extractor.num_layers <= 6, f"{where}.num_layers must lie in 1..6")
     return FeatureExtractorConfig(
         type=extractor.type,
@@ -205,7 +218,7 @@ def _read_hyperparams(hyperparams: Any, where: str) -> Hyperparams:
     batch_norm = None
     if hyperparams.HasField("batch_norm"):
         norm = hyperparams.batch_norm
-        _require(norm.epsilon > 0, f"{where}.batch_norm.epsilon must be above 0")
+        _require(0 < norm.epsilon < math.inf, f"{where}.batch_norm.epsilon must be above 0")
         batch_norm = BatchNorm(norm.epsilon, norm.scale, norm.center)
     return Hyperparams(batch_norm, activation)
 
@@ -218,14 +231,19 @@ def _read_predictor(box_predictor: Any) -> BoxPredictorConfig:
         )
     predictor = box_predictor.convolutional_box_predictor
     where = "convolutional_box_predictor"
-    _require(predictor.kernel_size >= 1, f"{where}.kernel_size must be at least 1")
+    _require(
+        1 <= predictor.kernel_size <= 255,
+        f"{where}.kernel_size must be at least 1 and at most 255",
+    )
     _require(
         0 <= predictor.num_layers_before_predictor <= 100,
         f"{where}.num_layers_before_predictor must lie in 0..100",
     )
     _require(
-        min(predictor.min_depth, predictor.max_depth) >= 0,
-        f"{where}: min_depth and max_depth cannot be negative",
+        min(predictor.min_depth, predictor.max_depth) >= 0
+        and predictor.min_depth <= _MOST_CHANNELS,
+        f"{where}: min_depth and max_depth cannot be negative, nor min_depth above "
+        f"{_MOST_CHANNELS}",
     )
     if predictor.box_code_size != 4:
         raise UnsupportedError(
@@ -260,7 +278,20 @@ def _read_anchors(anchor_generator: Any) -> SsdAnchorConfig:
     where = "ssd_anchor_generator"
     _require(1 <= ssd.num_layers <= 6, f"{where}.num_layers must lie in 1..6")
     _require(
-        all(ratio > 0 for ratio in ssd.aspect_ratios), f"{where}.aspect_ratios must be above 0"
+        all(0 < ratio < math.inf for ratio in ssd.aspect_ratios),
+        f"{where}.aspect_ratios must be above 0",
+    )
+    _require(
+        all(0 <= scale < math.inf for scale in (ssd.min_scale, ssd.max_scale, *ssd.scales)),
+        f"{where}: scales cannot be negative",
+    )
+    _require(
+        0 <= ssd.interpolated_scale_aspect_ratio < math.inf,
+        f"{where}.interpolated_scale_aspect_ratio cannot be negative",
+    )
+    _require(
+        all(0 < side < math.inf for side in (ssd.base_anchor_height, ssd.base_anchor_width)),
+        f"{where}: base_anchor_height and base_anchor_width must be above 0",
     )
     for vertical, horizontal in (
         ("height_stride", "width_stride"),
@@ -303,7 +334,10 @@ def _read_box_coder(box_coder: Any) -> tuple[float, float, float, float]:
         )
     coder = box_coder.faster_rcnn_box_coder
     scales = coder.y_scale, coder.x_scale, coder.height_scale, coder.width_scale
-    _require(all(scale > 0 for scale in scales), "faster_rcnn_box_coder: scales must be above 0")
+    _require(
+        all(0 < scale < math.inf for scale in scales),
+        "faster_rcnn_box_coder: scales must be above 0",
+    )
     return scales
 
 
