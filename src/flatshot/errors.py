@@ -11,6 +11,7 @@
     ├── ImageError             an image that cannot be decoded
     ├── ModelError             a .tflite that is no detector, or that LiteRT refuses
     ├── DatasetError           annotations or images that cannot be scored
+    ├── PackageError           a package that is unknown, not to be had, or not to be trusted
     └── RecordError            a record that is missing or that cannot be kept
 
 Each message is one line that says what, where and what to do.
@@ -59,6 +60,10 @@ class ModelError(FlatshotError):
 
 class DatasetError(FlatshotError):
     """Annotations or images that cannot be scored."""
+
+
+class PackageError(FlatshotError):
+    """A package that is unknown, not to be had, or not to be trusted."""
 
 
 class RecordError(FlatshotError):
