@@ -371,7 +371,7 @@ def test_nodes_that_cannot_be(case: tuple[Graph, str]) -> None:
 
 
 def test_old_names_of_operators(rng: np.random.Generator) -> None:
-    """FusedBatchNorm, its V2, and scores divided by logit_scale, as exporters of 2018 wrote them."""
+    """FusedBatchNorm, its V2, scores divided by logit_scale: as exporters of 2018 wrote them."""
     for name in ("FusedBatchNorm", "FusedBatchNormV2"):
         source = graph(
             X,

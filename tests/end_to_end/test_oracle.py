@@ -3,7 +3,6 @@
 import ast
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 
 from flatshot.compiler.convert import Model, convert
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import read_options
 from flatshot.formats.graphdef import Graph
 from flatshot.models.export import export
 from tests import families, litert
+from tests.end_to_end.models import assert_constants_equal, names_of, operators_of, tensors_of
 
 OVERRIDE = """
 model { ssd { post_processing { batch_non_max_suppression {
@@ -47,36 +46,9 @@ def toco(data: Path) -> tflite.TFLiteModel:
     return tflite.read_model((data / "oracle/toco_detect_regular.tflite").read_bytes())
 
 
-def _names(model: tflite.TFLiteModel, numbers: Any) -> list[str]:
-    return [model.subgraphs[0].tensors[n].name for n in tflite.indices(numbers)]
-
-
-def _tensors(model: tflite.TFLiteModel) -> dict[str, tuple[list[int], int]]:
-    return {
-        tensor.name: ([] if tensor.shape is None else tensor.shape.tolist(), tensor.type)
-        for tensor in model.subgraphs[0].tensors
-    }
-
-
-def _operators(model: tflite.TFLiteModel) -> Iterator[tuple[Any, ...]]:
-    for operator in model.subgraphs[0].operators:
-        options = operator.options
-        if isinstance(options, tflite.ReshapeOptions):
-            assert options.new_shape is not None
-            options = options.new_shape.tolist()
-        custom = operator.custom_options
-        yield (
-            model.operator_codes[operator.opcode_index].name,
-            _names(model, operator.inputs),
-            _names(model, operator.outputs),
-            options,
-            None if custom is None else read_options(custom),
-        )
-
-
 def test_tensors_are_tocos(model: Model, toco: tflite.TFLiteModel) -> None:
     """The same 176 names, shapes and element types, in the same order."""
-    got, want = _tensors(model.tflite), _tensors(toco)
+    got, want = tensors_of(model.tflite), tensors_of(toco)
     assert len(got) == 176
     assert got == want
     assert list(got) == list(want)
@@ -84,7 +56,7 @@ def test_tensors_are_tocos(model: Model, toco: tflite.TFLiteModel) -> None:
 
 def test_operators_are_tocos(model: Model, toco: tflite.TFLiteModel) -> None:
     """The same 64 operators with their options, those of the custom operator included."""
-    got, want = list(_operators(model.tflite)), list(_operators(toco))
+    got, want = list(operators_of(model.tflite)), list(operators_of(toco))
     assert len(got) == 64
     assert got == want
 
@@ -92,25 +64,17 @@ def test_operators_are_tocos(model: Model, toco: tflite.TFLiteModel) -> None:
 def test_inputs_and_outputs_are_tocos(model: Model, toco: tflite.TFLiteModel) -> None:
     """One input; boxes, classes, scores and number, in this order."""
     ours, theirs = model.tflite.subgraphs[0], toco.subgraphs[0]
-    assert _names(model.tflite, ours.inputs) == _names(toco, theirs.inputs)
-    outputs = _names(model.tflite, ours.outputs)
-    assert outputs == _names(toco, theirs.outputs)
+    assert names_of(model.tflite, ours.inputs) == names_of(toco, theirs.inputs)
+    outputs = names_of(model.tflite, ours.outputs)
+    assert outputs == names_of(toco, theirs.outputs)
     op = "TFLite_Detection_PostProcess"
     assert outputs == [op, f"{op}:1", f"{op}:2", f"{op}:3"]
 
 
 def test_folded_weights_are_tocos_to_the_last_bit(model: Model, toco: tflite.TFLiteModel) -> None:
     """All constants: the folding does the same float32 operations in the same order."""
-    ours = {tensor.name: tensor for tensor in model.tflite.subgraphs[0].tensors}
-    count = 0
-    for tensor in toco.subgraphs[0].tensors:
-        want = tflite.constant(toco, tensor)
-        if want is not None:
-            got = tflite.constant(model.tflite, ours[tensor.name])
-            assert got is not None
-            np.testing.assert_array_equal(got, want, err_msg=tensor.name)
-            count += 1
-    assert count == 108  # 47 filters, 47 biases, 13 shapes, the anchors
+    # 47 filters, 47 biases, 13 shapes, the anchors
+    assert assert_constants_equal(model.tflite, toco) == 108
 
 
 def _normalized(image: Any) -> Any:
@@ -163,15 +127,15 @@ def test_operators_of_families_are_tocos(family: tuple[str, Graph, Path]) -> Non
         f"3 b'TOCO Converted.' {len(subgraph.operators)} {len(subgraph.tensors)} "
         f"{sorted(int(code.code) for code in model.operator_codes)}"
     )
-    tensors = _tensors(model)
+    tensors = tensors_of(model)
     for number, (operator, line) in enumerate(zip(subgraph.operators, lines, strict=True)):
         code = model.operator_codes[operator.opcode_index].code
-        inputs = [(name, *tensors[name]) for name in _names(model, operator.inputs)]
+        inputs = [(name, *tensors[name]) for name in names_of(model, operator.inputs)]
         head, arrow, outputs = line.partition(" -> ")
         index, want_code, want_inputs = head.split(" ", 2)
         assert (index, want_code, arrow) == (str(number), str(code), " -> ")
         assert ast.literal_eval(want_inputs) == inputs
-        assert ast.literal_eval(outputs) == _names(model, operator.outputs)
+        assert ast.literal_eval(outputs) == names_of(model, operator.outputs)
 
 
 # TOCO's own models are off TensorFlow's results by (boxes, scores) so much, as the data's README
