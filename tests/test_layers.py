@@ -10,7 +10,17 @@ import flatshot
 
 SOURCE = Path(flatshot.__file__).parent
 # From left to right, as data goes through the house.
-ROOMS = ("formats", "models", "compiler", "runtime", "evaluation", "records", "demo", "cli")
+ROOMS = (
+    "formats",
+    "models",
+    "compiler",
+    "runtime",
+    "evaluation",
+    "packages",
+    "records",
+    "demo",
+    "cli",
+)
 # `flatshot` itself is a table of names, loaded on use; rooms may ask it for its version.
 EVERYWHERE = ("errors", "__init__")
 
