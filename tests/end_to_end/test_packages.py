@@ -101,12 +101,14 @@ def _run_in_opencv(
     model: dict[str, Path], image: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Box encodings and class logits of the frozen graph in OpenCV's implementation."""
-    import cv2
+    import cv2  # mypy reads the stubs of one version of two
+
+    read: Any = cv2.dnn.readNetFromTensorflow
 
     # OpenCV 5 has a second engine, which gives the final detections only.
     engine = {"engine": cv2.dnn.ENGINE_CLASSIC} if hasattr(cv2.dnn, "ENGINE_CLASSIC") else {}
     graph, description = model.values()
-    net = cv2.dnn.readNetFromTensorflow(str(graph), str(description), **engine)
+    net = read(str(graph), str(description), **engine)
     net.setInput(cv2.dnn.blobFromImage(image))
     names = ["BoxEncodingPredictor/concat", "ClassPredictor/concat"]
     boxes, logits = (np.asarray(value) for value in net.forward(names))

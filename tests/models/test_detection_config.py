@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flatshot.demo.tiny import PIPELINE
@@ -20,9 +21,9 @@ def test_the_tiny_configuration() -> None:
     got = config()
     assert got.input_shape == (1, 96, 96, 3)
     assert (got.num_classes, got.class_slots) == (3, 4)
-    assert got.feature_extractor.hyperparams == Hyperparams(
-        BatchNorm(pytest.approx(0.001), scale=True, center=True), "RELU_6"
-    )
+    epsilon = float(np.float32(0.001))
+    norm = BatchNorm(epsilon, scale=True, center=True)
+    assert got.feature_extractor.hyperparams == Hyperparams(norm, "RELU_6")
     assert got.box_predictor.hyperparams == Hyperparams(None, "RELU_6")
     assert got.box_coder_scales == (10, 10, 5, 5)
     assert got.feature_extractor.num_layers == got.anchors.num_layers == 6

@@ -181,7 +181,7 @@ def test_score_converters(converter: str, ops: str) -> None:
     assert (scaled.name, scaled.op) == ("scale_logits", "Mul")
 
 
-def _run(graph: Graph, image: np.ndarray) -> list[np.ndarray]:  # type: ignore[type-arg]
+def _run(graph: Graph, image: np.ndarray) -> list[np.ndarray]:
     return litert.run(convert(graph, cut=True).to_bytes(), image)
 
 
