@@ -1,7 +1,7 @@
 """What can be installed: the reviewed data file `catalogue.json`, and the user's own beside it.
 
 The file is JSON, since Python 3.10 reads no TOML by itself. A user's files are those of
-`HOME/catalogue/*.json`, in the same form; an entry there replaces ours of the same name and version.
+`HOME/catalogue/*.json`, in the same form; an entry there replaces ours of that name and version.
 
     {"format": 1, "packages": [{
         "name": "my-detector", "kind": "model", "version": "1.0", "title": "what it is",
@@ -124,9 +124,7 @@ def parse_query(texts: Iterable[str]) -> Query:
     if "-" in tags:
         raise ConfigError("'-' forbids no tag: write it before one, as in -quantized")
     forbidden = {tag[1:] for tag in tags if tag.startswith("-")}
-    return Query(
-        frozenset(tag for tag in tags if not tag.startswith("-")), frozenset(forbidden)
-    )
+    return Query(frozenset(tag for tag in tags if not tag.startswith("-")), frozenset(forbidden))
 
 
 class Catalogue:
@@ -264,18 +262,8 @@ def _package(place: str, entry: Any) -> Package:
             raise FormatError(f"{place}: {field} {entry[field]!r}: use a-z, 0-9 and . _ + -")
     if entry["kind"] not in KINDS:
         raise FormatError(f"{place}: kind {entry['kind']!r}: use {', '.join(KINDS)}")
-    tags = _texts(place, "tags", entry["tags"])
-    for tag in tags:
-        if tag != tag.strip().lower() or not tag or tag.startswith("-") or "," in tag:
-            raise FormatError(f"{place}: tag {tag!r}: lower case, no comma, no leading -")
-    exports = dict(
-        zip(entry["exports"], _texts(place, "exports", entry["exports"].values()), strict=True)
-    )
-    for name, value in exports.items():
-        if not _VARIABLE.fullmatch(name):
-            raise FormatError(f"{place}: {name!r} is no variable's name")
-        if is_place(value):
-            _check_inside(place, name, value)
+    tags = _tags(place, entry["tags"])
+    exports = _exports(place, entry["exports"])
     _check_inside(place, "path", entry["path"])
     if not entry["parts"]:
         raise FormatError(f"{place}: no parts: nothing would be installed")
@@ -283,6 +271,24 @@ def _package(place: str, entry: Any) -> Package:
     if len({part.to for part in parts if not part.unpack}) < sum(not p.unpack for p in parts):
         raise FormatError(f"{place}: two parts go to one place")
     return Package(**{**entry, "tags": tags, "exports": exports, "parts": parts})
+
+
+def _tags(place: str, values: Iterable[Any]) -> tuple[str, ...]:
+    tags = _texts(place, "tags", values)
+    for tag in tags:
+        if tag != tag.strip().lower() or not tag or tag.startswith("-") or "," in tag:
+            raise FormatError(f"{place}: tag {tag!r}: lower case, no comma, no leading -")
+    return tags
+
+
+def _exports(place: str, values: Mapping[str, Any]) -> dict[str, str]:
+    texts = _texts(place, "exports", values.values())
+    for name, value in values.items():
+        if not _VARIABLE.fullmatch(name):
+            raise FormatError(f"{place}: {name!r} is no variable's name")
+        if is_place(value):
+            _check_inside(place, name, value)
+    return dict(zip(values, texts, strict=True))
 
 
 def _part(place: str, entry: Any) -> Part:

