@@ -80,14 +80,44 @@ class Builtin(enum.IntEnum):
     RESHAPE = 22
     RESIZE_BILINEAR = 23
     SOFTMAX = 25
+    TANH = 28
     CUSTOM = 32
     PAD = 34
+    GATHER = 36
+    BATCH_TO_SPACE_ND = 37
+    SPACE_TO_BATCH_ND = 38
+    TRANSPOSE = 39
+    MEAN = 40
     SUB = 41
     DIV = 42
+    STRIDED_SLICE = 45
+    EXP = 47
+    SPLIT = 49
     CAST = 53
     MAXIMUM = 55
     MINIMUM = 57
+    NEG = 59
+    PADV2 = 60
+    SLICE = 65
+    TILE = 69
+    EXPAND_DIMS = 70
+    SQRT = 75
+    RSQRT = 76
+    SHAPE = 77
+    FAKE_QUANT = 80
+    PACK = 83
+    UNPACK = 88
+    SQUARE = 92
+    FILL = 94
+    RESIZE_NEAREST_NEIGHBOR = 97
+    LEAKY_RELU = 98
+    SQUARED_DIFFERENCE = 99
+    MIRROR_PAD = 100
+    ABS = 101
+    ADD_N = 106
+    ELU = 111
     QUANTIZE = 114
+    HARD_SWISH = 117
     PLACEHOLDER_FOR_GREATER_OP_CODES = 127
 
 
@@ -212,6 +242,101 @@ class ResizeBilinearOptions:
     half_pixel_centers: bool = slot(3, Kind.BOOL)
 
 
+@dataclass
+class ResizeNearestNeighborOptions:
+    """Options of RESIZE_NEAREST_NEIGHBOR."""
+
+    align_corners: bool = slot(0, Kind.BOOL)
+    half_pixel_centers: bool = slot(1, Kind.BOOL)
+
+
+@dataclass
+class ReducerOptions:
+    """Options of MEAN."""
+
+    keep_dims: bool = slot(0, Kind.BOOL)
+
+
+@dataclass
+class GatherOptions:
+    """Options of GATHER."""
+
+    axis: int = slot(0, Kind.I32)
+
+
+@dataclass
+class StridedSliceOptions:
+    """Options of STRIDED_SLICE: bit k of a mask concerns entry k."""
+
+    begin_mask: int = slot(0, Kind.I32)
+    end_mask: int = slot(1, Kind.I32)
+    ellipsis_mask: int = slot(2, Kind.I32)
+    new_axis_mask: int = slot(3, Kind.I32)
+    shrink_axis_mask: int = slot(4, Kind.I32)
+
+
+@dataclass
+class SplitOptions:
+    """Options of SPLIT."""
+
+    num_splits: int = slot(0, Kind.I32)
+
+
+@dataclass
+class PackOptions:
+    """Options of PACK."""
+
+    values_count: int = slot(0, Kind.I32)
+    axis: int = slot(1, Kind.I32)
+
+
+@dataclass
+class UnpackOptions:
+    """Options of UNPACK."""
+
+    num: int = slot(0, Kind.I32)
+    axis: int = slot(1, Kind.I32)
+
+
+@dataclass
+class CastOptions:
+    """Options of CAST: element types."""
+
+    in_data_type: int = slot(0, Kind.I8)
+    out_data_type: int = slot(1, Kind.I8)
+
+
+@dataclass
+class ShapeOptions:
+    """Options of SHAPE: the element type of the result."""
+
+    out_type: int = slot(0, Kind.I8)
+
+
+@dataclass
+class FakeQuantOptions:
+    """Options of FAKE_QUANT."""
+
+    min: float = slot(0, Kind.F32, 0.0)
+    max: float = slot(1, Kind.F32, 0.0)
+    num_bits: int = slot(2, Kind.I32)
+    narrow_range: bool = slot(3, Kind.BOOL)
+
+
+@dataclass
+class LeakyReluOptions:
+    """Options of LEAKY_RELU."""
+
+    alpha: float = slot(0, Kind.F32, 0.0)
+
+
+@dataclass
+class MirrorPadOptions:
+    """Options of MIRROR_PAD: 0 leaves the edge out (REFLECT), 1 repeats it (SYMMETRIC)."""
+
+    mode: int = slot(0, Kind.I8)
+
+
 BUILTIN_OPTIONS: dict[int, type] = {
     1: Conv2DOptions,
     2: DepthwiseConv2DOptions,
@@ -223,9 +348,21 @@ BUILTIN_OPTIONS: dict[int, type] = {
     17: ReshapeOptions,
     21: MulOptions,
     22: PadOptions,
+    23: GatherOptions,
+    27: ReducerOptions,
     28: SubOptions,
     29: DivOptions,
+    32: StridedSliceOptions,
+    35: SplitOptions,
+    37: CastOptions,
     39: MaximumMinimumOptions,
+    55: ShapeOptions,
+    58: FakeQuantOptions,
+    59: PackOptions,
+    64: UnpackOptions,
+    74: ResizeNearestNeighborOptions,
+    75: LeakyReluOptions,
+    77: MirrorPadOptions,
 }
 OPTIONS_TYPE = {cls: number for number, cls in BUILTIN_OPTIONS.items()}
 
