@@ -23,9 +23,9 @@ def test_the_tiny_configuration() -> None:
     assert (got.num_classes, got.class_slots) == (3, 4)
     epsilon = float(np.float32(0.001))
     norm = BatchNorm(epsilon, scale=True, center=True)
-    assert got.feature_extractor.hyperparams == Hyperparams(norm, "RELU_6")
-    assert got.box_predictor.hyperparams == Hyperparams(None, "RELU_6")
-    assert got.box_coder_scales == (10, 10, 5, 5)
+    assert got.feature_extractor.hyperparams == Hyperparams(norm, activation="RELU_6")
+    assert got.box_predictor.hyperparams == Hyperparams(batch_norm=None, activation="RELU_6")
+    assert got.box_coder_scales == (10.0, 10.0, 5.0, 5.0)
     assert got.feature_extractor.num_layers == got.anchors.num_layers == 6
     assert got.max_total_detections == 100
     assert got.use_moving_averages is False

@@ -71,7 +71,7 @@ def _input_shapes(source: graphdef.Graph, boundary: Boundary) -> dict[str, Dims]
     names = boundary.inputs or tuple(node.name for node in source if node.op == "Placeholder")
     if boundary.shapes and len(boundary.shapes) != len(names):
         raise GraphError(
-            f"{len(boundary.shapes)} input shapes for {len(names)} inputs ({', '.join(names)})"
+            f"{len(boundary.shapes)} input shapes for {len(names)} inputs ({_line(*names)})"
         )
     shapes = {}
     for number, name in enumerate(names):
@@ -179,13 +179,20 @@ def _check_known(nodes: Sequence[Node], boundary: Boundary) -> None:
         if node.op not in BY_TF_NAME and node.op not in ("Const", POSTPROCESS):
             unknown.setdefault(node.op, []).append(node.name)
     if unknown and not boundary.allow_custom_ops:
-        listed = "; ".join(f"{op} ({', '.join(names)})" for op, names in sorted(unknown.items()))
+        listed = "; ".join(
+            f"{_line(op)} ({_line(*names)})" for op, names in sorted(unknown.items())
+        )
         raise UnsupportedOpError(
             f"no TensorFlow Lite operator is known for: {listed}; cut the graph before them "
             "(--output_arrays) or let them through as custom operators (--allow_custom_ops)"
         )
     for op in sorted(unknown):
-        _log.info("Converting unsupported operation: %s", op)
+        _log.info("Converting unsupported operation: %s", _line(op))
+
+
+def _line(*names: str) -> str:
+    """`names` in a line; quoted where they would break it."""
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)
 
 
 def _constant(node: Node) -> Value:
