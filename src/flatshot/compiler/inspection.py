@@ -97,7 +97,7 @@ def inspect(path: StrPath) -> Inspection:
     place = Path(path)
     if place.suffix in (".tflite", ".pb", ".pbtxt", ".config"):
         files.map_bytes(place)  # a file that is missing is no checkpoint prefix that is missing
-    if place.suffix == ".index" or not place.is_file() or place.name == "checkpoint":
+    if place.suffix == ".index" or not files.is_file(place) or place.name == "checkpoint":
         return _inspect_checkpoint(path)
     head = bytes(files.map_bytes(place)[:8])
     if head[4:] == tflite.IDENTIFIER or place.suffix == ".tflite":

@@ -21,6 +21,8 @@ from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import DATA_TYPES, MAX_RANK, NUMPY_TYPES, Array, DataType
 
 _MAX_ELEMENTS = 2**48
+# How the keys of slices begin. The variable that they are of comes later and is refused by name.
+_SLICE = b"\0"
 
 
 @dataclass(frozen=True)
@@ -182,11 +184,15 @@ def read_index(data: bytes | memoryview) -> tuple[int, dict[str, Variable]]:
     """
     shard_count = 0
     variables = {}
+    sliced = False
     for number, (key, value) in enumerate(sstable.read_table(data)):
         if number == 0:
             if key:
                 raise FormatError("its first entry is no header")
             shard_count = _read_header(value)
+            continue
+        if key.startswith(_SLICE):
+            sliced = True
             continue
         variable = _read_entry(key, value)
         if not 0 <= variable.shard < shard_count:
@@ -194,6 +200,8 @@ def read_index(data: bytes | memoryview) -> tuple[int, dict[str, Variable]]:
         variables[variable.name] = variable
     if not shard_count:
         raise FormatError("it is empty")
+    if sliced:
+        raise FormatError("it holds slices of variables that it does not name")
     return shard_count, variables
 
 

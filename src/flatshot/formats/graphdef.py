@@ -319,6 +319,8 @@ def _read_shape(message: Any) -> Shape:
     return Shape(tuple(dim.size for dim in message.dim))
 
 
+# Complex numbers are stored as their real and imaginary parts in turn.
+_PAIRS = {DataType.DT_COMPLEX64: "scomplex_val", DataType.DT_COMPLEX128: "dcomplex_val"}
 _WIDE = {"f": np.float64, "b": np.bool_}
 _VALUES = {
     DataType.DT_FLOAT: "float_val",
@@ -377,6 +379,11 @@ def _spread(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
 def _read_values(message: Any, kind: DataType, dtype: np.dtype[Any]) -> Array:
     if kind is DataType.DT_HALF:
         return np.array(message.half_val, np.int64).astype(np.uint16).view(np.float16)
+    if kind in _PAIRS:
+        parts = np.array(getattr(message, _PAIRS[kind]), np.float64)
+        if parts.size % 2:
+            raise FormatError(f"{parts.size} numbers are no complex ones")
+        return parts.view(np.complex128).astype(dtype)
     if kind not in _VALUES:
         raise FormatError(f"constants of type {kind.name} are not supported in this form")
     # Small integers share a field of wider ones: those that do not fit wrap, as in TensorFlow.
