@@ -1,0 +1,77 @@
+"""`flatshot find`: the packages that bear all tags."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flatshot.cli.install import open_packages
+from flatshot.cli.tables import table
+
+if TYPE_CHECKING:
+    from flatshot.packages.catalogue import Package
+    from flatshot.packages.install import Packages
+
+
+# `-tag` is an argument here, so `-h` is not help.
+@click.command(
+    "find", context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]}
+)
+@click.argument("tags", nargs=-1)
+@click.option("--installed", is_flag=True, help="Only those that are installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
+def command(tags: tuple[str, ...], installed: bool, as_json: bool) -> None:
+    """List the packages that bear all TAGS; -TAG forbids one, no tags list all.
+
+    Tags are divided by commas or spaces; names, kinds and versions count as tags.
+    """
+    from flatshot.packages.catalogue import parse_query
+
+    packages = open_packages()
+    query = parse_query(tags)
+    found = packages.catalogue.get(query) if query.wanted else packages.catalogue.find(query)
+    if installed:
+        found = [package for package in found if packages.installed(package)]
+    if as_json:
+        click.echo(json.dumps([_entry(packages, package) for package in found], indent=2))
+    elif found:
+        click.echo(_table(packages, found))
+    else:
+        click.echo("no packages", err=True)
+
+
+def _entry(packages: "Packages", package: "Package") -> dict[str, Any]:
+    there = packages.installed(package)
+    return {
+        **package.to_json(),
+        "uid": package.uid,
+        "installed": None if there is None else str(there.path),
+    }
+
+
+def _table(packages: "Packages", found: list["Package"]) -> str:
+    rows = [
+        (
+            package.name,
+            package.version,
+            package.kind,
+            size_text(package),
+            "yes" if packages.installed(package) else "",
+            package.licence.split(";")[0],
+            package.title,
+        )
+        for package in found
+    ]
+    return table(
+        ("name", "version", "kind", "size", "installed", "licence", "what"), rows, right=(3,)
+    )
+
+
+def size_text(package: "Package") -> str:
+    """How much is fetched, in words."""
+    if package.is_builtin:
+        return "built in"
+    size = package.bytes
+    if size is None:
+        return "?"
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
