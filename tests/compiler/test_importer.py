@@ -102,6 +102,12 @@ class TestBoundary:
             graph(X, make("y", "Relu", "x")), shapes=((1,), (2,))
         )
 
+    def test_an_input_that_no_output_needs(self) -> None:
+        """One that was named is refused; a placeholder that nobody named is left out."""
+        source = graph(X, placeholder("z", 3), make("y", "Relu", "x"))
+        assert "no output needs the inputs z" in _error(source, inputs=("x", "z"))
+        assert [value.name for value in imported(source, "y").inputs] == ["x"]
+
     def test_names_that_are_not_there(self) -> None:
         """As an input, an output, a number of an output, or read by a node."""
         source = graph(X, make("y", "Relu", "x"), make("z", "Relu", "nowhere"))

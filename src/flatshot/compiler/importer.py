@@ -48,6 +48,8 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
     """
     inputs = _input_shapes(source, boundary)
     needed = needed_nodes(source, boundary)
+    if unused := [name for name in boundary.inputs if name not in needed]:
+        raise GraphError(f"no output needs the inputs {_line(*unused)}: leave them out")
     order = _sort(source, [node for node in source if node.name in needed], set(inputs))
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()
