@@ -32,6 +32,7 @@ def command(tags: tuple[str, ...], installed: bool, as_json: bool) -> None:
     found = packages.catalogue.get(query) if query.wanted else packages.catalogue.find(query)
     if installed:
         found = [package for package in found if packages.installed(package)]
+    found.sort(key=lambda package: (package.kind != "model", package.kind, package.name))
     if as_json:
         click.echo(json.dumps([_entry(packages, package) for package in found], indent=2))
     elif found:
