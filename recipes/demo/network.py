@@ -9,11 +9,13 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.graphdef import Graph, Node
 from flatshot.models.detection_config import DetectionConfig
 from flatshot.models.export import build_graph
-from torch import Tensor, nn
-from torch.nn import functional
 
 # Where the graph's raw predictions are, before codes are decoded and logits squashed.
 BOXES, LOGITS = "Squeeze", "concat_1"
@@ -59,6 +61,17 @@ class Network(nn.Module):
                 value = value.permute(2, 3, 0, 1) if depthwise else value.permute(2, 3, 1, 0)
             found[key.replace(":", "/")] = value.contiguous().numpy().copy()
         return found
+
+    def restore(self, variables: Checkpoint) -> None:
+        """Take over the values of a checkpoint, the inverse of `variables`."""
+        state = {}
+        for key in self.state_dict():
+            value = torch.from_numpy(variables.read(key.replace(":", "/")).copy())
+            if value.ndim == 4:
+                depthwise = key.endswith("depthwise_weights")
+                value = value.permute(2, 3, 0, 1) if depthwise else value.permute(3, 2, 0, 1)
+            state[key] = value
+        self.load_state_dict(state)
 
     def value(self, reference: str) -> Tensor:
         """The variable that the node input `reference` reads."""
@@ -119,8 +132,8 @@ def _convolve(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor
     """A convolution with TensorFlow's SAME padding: the odd pixel goes below and to the right."""
     image, weights = values[node.inputs[0]], network.value(node.inputs[1])
     stride = int(node.attrs["strides"][1])  # type: ignore[index]
-    pads = [_same(size, kernel, stride) for size, kernel in zip(image.shape[2:], weights.shape[2:])]
-    (top, bottom), (left, right) = pads
+    top, bottom = _same(image.shape[2], weights.shape[2], stride)
+    left, right = _same(image.shape[3], weights.shape[3], stride)
     if (top, left) != (bottom, right):
         image = functional.pad(image, (left, right, top, bottom))
         top = left = 0
@@ -147,7 +160,7 @@ def _add_bias(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor
 
 
 def _activate(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor:
-    return functional.relu6(values[node.inputs[0]])
+    return functional.relu6(values[node.inputs[0]], inplace=True)
 
 
 def _reshape(network: Network, node: Node, values: dict[str, Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ Same seed, same machine, same versions, same number of threads: same checkpoint.
 """
 
 import argparse
+import logging
 import math
 import multiprocessing
 import time
@@ -17,15 +18,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from network import Network
+from torch import Tensor
+from torch.nn import functional
+
 from flatshot.demo import scenes
 from flatshot.formats.checkpoint import write_checkpoint
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.runtime import images
-from network import Network
-from torch import Tensor
-from torch.nn import functional
 
+LOG = logging.getLogger("train")
 T = TypeVar("T")
 
 HERE = Path(__file__).resolve().parent
@@ -33,7 +36,9 @@ HERE = Path(__file__).resolve().parent
 FIRST_SCENE = 1_000_000
 # Smooth L1 is quadratic below this, in units of box codes: a small one asks for exact boxes.
 DELTA = 0.2
-ALPHA, GAMMA = 0.35, 2.0
+ALPHA, GAMMA = 0.5, 2.0
+# Of the boxes' loss beside that of the classes, which are what is learned last.
+BOXES = 0.4
 AVERAGE = 0.998
 # Mirrored, a corner's coordinate becomes 1 less itself.
 DOWN = torch.tensor([-1.0, 1.0, -1.0, 1.0])
@@ -42,7 +47,7 @@ ACROSS = torch.tensor([1.0, -1.0, 1.0, -1.0])
 
 @dataclass(frozen=True)
 class Truth:
-    """Boxes (scenes, most, 4) as y0, x0, y1, x1 in 0..1, and classes (scenes, most), -1 for none."""
+    """Boxes (scenes, most, 4) as y0, x0, y1, x1 in 0..1; classes (scenes, most), -1 for none."""
 
     boxes: Tensor
     classes: Tensor
@@ -53,14 +58,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the detector's folder")
     parser.add_argument("--work", type=Path, default=Path("work"), help="for scenes and states")
-    parser.add_argument("--scenes", type=int, default=8000)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=3e-3, help="the highest learning rate")
+    parser.add_argument("--scenes", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=7500)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(arguments.seed)
@@ -234,7 +240,7 @@ def train(
             codes, logits, network.anchors, boxes, classes, config.box_coder_scales
         )
         optimiser.zero_grad()
-        (place + kind).backward()
+        (BOXES * place + kind).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()
         schedule.step()
@@ -243,15 +249,15 @@ def train(
             for key, value in network.state_dict().items():
                 average[key].lerp_(value, 1 - keep)
         sums += place.item(), kind.item()
-        if step % 50 == 0 or step == 1:
-            done = 50 if step > 1 else 1
-            print(
-                f"{step:6d} boxes {sums[0] / done:.4f} classes {sums[1] / done:.4f} "
-                f"{time.time() - begin:7.0f} s {step * arguments.batch / (time.time() - begin):.1f}/s",
-                flush=True,
+        if step % 100 == 0 or step == 1:
+            done = 100 if step > 1 else 1
+            seconds = time.time() - begin
+            LOG.info(
+                "%6d boxes %.4f classes %.4f %7.0f s %.1f scenes/s",
+                *(step, *sums / done, seconds, step * arguments.batch / seconds),
             )
             sums[:] = 0
-        if step % 250 == 0:
+        if step % 500 == 0:
             torch.save(average, arguments.work / "average.pt")
     return average
 
@@ -295,7 +301,7 @@ def write(network: Network, folder: Path, steps: int) -> None:
     (folder / "pipeline.config").write_bytes((HERE / "pipeline.config").read_bytes())
     (folder / "label_map.pbtxt").write_text(scenes.label_map())
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in scenes.CLASSES))
-    print(f"wrote {folder}: {sum(place.stat().st_size for place in folder.iterdir())} bytes")
+    LOG.info("%s: %d bytes", folder, sum(place.stat().st_size for place in folder.iterdir()))
 
 
 if __name__ == "__main__":

@@ -266,7 +266,9 @@ def _crowded(scene: _Scene, shape: _Shape) -> bool:
 def _random_shape(scene: _Scene) -> _Shape:
     rng = scene.rng
     height, width = scene.owners.shape
-    diameter = min(height, width) * math.exp(rng.uniform(*(math.log(d) for d in DIAMETERS)))
+    diameter = min(height, width) * math.exp(
+        rng.uniform(math.log(DIAMETERS[0]), math.log(DIAMETERS[1]))
+    )
     margin = 0.5 * diameter + 2
     centre = (
         float(rng.uniform(margin, height - margin)),
@@ -394,7 +396,8 @@ def _shape(
 
 
 def _halved(image: Image.Image) -> Floats:
-    return np.asarray(image.reduce(2), np.float32) / np.float32(255)
+    shares: Floats = np.asarray(image.reduce(2), np.float32) / np.float32(255)
+    return shares
 
 
 # Colours and textures.
@@ -405,7 +408,8 @@ def _colour(
 ) -> Colour:
     hue, s, v = 6 * rng.random(), rng.uniform(*saturation), rng.uniform(*value)
     shares = np.clip(np.abs((hue + np.array([3.0, 1.0, 5.0])) % 6 - 3) - 1, 0, 1)
-    return (v * (1 - s * (1 - shares))).astype(np.float32)
+    colour: Colour = (v * (1 - s * (1 - shares))).astype(np.float32)
+    return colour
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
@@ -440,7 +444,8 @@ def _dots(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 
 def _sharpen(wave: Floats) -> Floats:
-    return np.clip(wave * np.float32(3) + np.float32(0.5), 0, 1)
+    sharp: Floats = np.clip(wave * np.float32(3) + np.float32(0.5), 0, 1)
+    return sharp
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> Floats:
@@ -448,13 +453,15 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> Floats:
     rows, columns = math.ceil(height / cell) + 1, math.ceil(width / cell) + 1
     coarse = Image.fromarray(rng.integers(0, 256, (rows, columns), np.uint8))
     fine = coarse.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(fine, np.float32) / np.float32(255)
+    shares: Floats = np.asarray(fine, np.float32) / np.float32(255)
+    return shares
 
 
 def _gradient(rng: np.random.Generator, height: int, width: int) -> Floats:
     y, _ = _grid(rng, height, width)
     low, high = y.min(), y.max()
-    return (y - low) / (high - low)
+    shares: Floats = (y - low) / (high - low)
+    return shares
 
 
 def _plain(rng: np.random.Generator, height: int, width: int) -> Floats:
@@ -489,7 +496,8 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Floats:
     canvas = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(6, 26))):
         _litter(rng, canvas, height, width)
-    return np.asarray(image, np.float32) / np.float32(255)
+    littered: Floats = np.asarray(image, np.float32) / np.float32(255)
+    return littered
 
 
 def _litter(rng: np.random.Generator, canvas: ImageDraw.ImageDraw, height: int, width: int) -> None:
