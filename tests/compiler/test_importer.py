@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flatshot.compiler.convert import convert
+from flatshot.compiler.importer import MAX_NODES
 from flatshot.compiler.ir import Graph as Ir
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
@@ -410,3 +411,11 @@ def test_batch_norm_without_an_epsilon(rng: np.random.Generator) -> None:
         )
     )
     assert imported(bare, "y").ops[0].attrs["epsilon"] == 1e-4
+
+
+def test_a_graph_of_too_many_nodes_is_refused() -> None:
+    """A graph that would keep the machine busy for hours is an error that says how large it is."""
+    count = MAX_NODES + 1
+    chain = (make(f"n{i}", "Relu", f"n{i - 1}" if i else "x") for i in range(count))
+    with pytest.raises(GraphError, match=f"the outputs need {count + 1} nodes"):
+        imported(graph(X, *chain), f"n{count - 1}")

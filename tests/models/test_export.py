@@ -12,6 +12,8 @@ from flatshot.errors import ConfigError, FileError
 from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
 from flatshot.formats.custom_options import POSTPROCESS, read_options
 from flatshot.formats.graphdef import DataType, Graph, Shape
+from flatshot.formats.pipeline import read_pipeline
+from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph, export
 from tests import litert
 from tests.models.configs import Values, built, config, layers, reads, ssd, value, variables
@@ -254,3 +256,13 @@ def test_an_old_configuration_is_taken(tmp_path: Path) -> None:
     assert config(pipeline=old) == config()
     write_tiny_checkpoint(tmp_path, old)
     export(tmp_path, max_detections=100)
+
+
+def test_too_many_anchors_are_refused() -> None:
+    """A configuration whose anchors would fill the memory is refused with their number."""
+    ratios = " ".join(["aspect_ratios: 1.0"] * 90)
+    text = PIPELINE.replace("height: 96 width: 96", "height: 16384 width: 16384").replace(
+        "aspect_ratios: 1.0", ratios
+    )
+    with pytest.raises(ConfigError, match=r"makes \d+ anchors; 4194304 are the limit"):
+        build_graph(read_config(read_pipeline(text)), None)

@@ -4,6 +4,7 @@ The conventions are TOCO's (`toco/tooling_util.cc`, `toco/allocate_transient_arr
 the figures are those of its log.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,17 +100,19 @@ def plan_memory(model: TFLiteModel) -> MemoryPlan:
             first.setdefault(number, step)
             last[number] = step
     placed: list[tuple[int, int, int]] = []  # start, end, tensor; by start
-    allocated = optimal = peak = 0
+    allocated = optimal = peak = alive = 0
     for step, numbers in enumerate(steps):
         for number in dict.fromkeys(numbers):
             if first[number] == step:
                 start = _first_gap(placed, sizes[number])
-                placed.append((start, start + sizes[number], number))
-                placed.sort()
+                bisect.insort(placed, (start, start + sizes[number], number))
                 allocated = max(allocated, start + sizes[number])
+                alive += sizes[number]
         optimal = max(optimal, sum(sizes[number] for number in set(numbers)))
-        peak = max(peak, sum(end - start for start, end, _ in placed))
-        placed = [item for item in placed if last[item[2]] != step]
+        peak = max(peak, alive)
+        if dying := {number for number in numbers if last[number] == step}:
+            placed = [item for item in placed if item[2] not in dying]
+            alive -= sum(sizes[number] for number in dying)
     return MemoryPlan(allocated, optimal, peak)
 
 

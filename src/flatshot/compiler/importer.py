@@ -20,6 +20,9 @@ CUSTOM = "custom"
 # Boxes, classes, scores, number of detections.
 POSTPROCESS_COUNT = 4
 SOURCES = ("Const", "Placeholder")
+# A detector has about a thousand nodes. The passes take time in proportion, planning memory in
+# proportion to the square of what is alive at once: no graph shall keep a machine busy for hours.
+MAX_NODES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,11 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
     needed = needed_nodes(source, boundary)
     if unused := [name for name in boundary.inputs if name not in needed]:
         raise GraphError(f"no output needs the inputs {_line(*unused)}: leave them out")
+    if len(needed) > MAX_NODES:
+        raise GraphError(
+            f"the outputs need {len(needed)} nodes; the largest graph that is converted has "
+            f"{MAX_NODES}, some fifty times those of a detector"
+        )
     order = _sort(source, [node for node in source if node.name in needed], set(inputs))
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()

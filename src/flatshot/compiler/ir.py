@@ -19,7 +19,8 @@ Dims = tuple[int, ...]
 class Value:
     """A tensor: an input of the graph, a constant (`data`), or the output of `producer`.
 
-    `shape` is None where it is known only at run time.
+    `shape` is None where it is known only at run time; `users` are the operators that read it, with
+    how often each does.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Value:
         self.dtype = dtype
         self.data = data
         self.producer: Op | None = None
-        self.uses: list[Op] = []
+        self.users: dict[Op, int] = {}
 
     def __repr__(self) -> str:
         kind = "constant " if self.data is not None else ""
@@ -47,6 +48,20 @@ class Value:
             raise GraphError(f"the shape of {self.name!r} is not known")
         return self.shape
 
+    def read_only_by(self, op: "Op") -> bool:
+        """Whether `op` reads it, once, and no other operator does."""
+        return self.users == {op: 1}
+
+    def add_user(self, op: "Op") -> None:
+        """Note that `op` reads it once more."""
+        self.users[op] = self.users.get(op, 0) + 1
+
+    def drop_user(self, op: "Op") -> None:
+        """Note that `op` reads it once less."""
+        self.users[op] -= 1
+        if not self.users[op]:
+            del self.users[op]
+
 
 class Op:
     """One operator: its kind (a key of the operator registry), values, and attributes by name."""
@@ -60,7 +75,7 @@ class Op:
         self.outputs: list[Value] = []
         self.attrs = dict(attrs)
         for value in inputs:
-            value.uses.append(self)
+            value.add_user(self)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
@@ -77,22 +92,26 @@ class Graph:
     def __init__(self) -> None:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
-        self.ops: list[Op] = []
+        self._ops: dict[Op, None] = {}
         self._taken: set[str] = set()
 
-    def add(
-        self,
-        op: Op,
-        outputs: Iterable[Value],
-        *,
-        before: Op | None = None,
-    ) -> Op:
-        """Put `op` at the end, or before another operator; it makes `outputs`."""
+    @property
+    def ops(self) -> list[Op]:
+        """The operators in their order: a list of its own, safe while the graph is edited."""
+        return list(self._ops)
+
+    def add(self, op: Op, outputs: Iterable[Value]) -> Op:
+        """Put `op` at the end; it makes `outputs`."""
         for value in outputs:
             value.producer = op
             op.outputs.append(value)
-        self.ops.insert(len(self.ops) if before is None else self.ops.index(before), op)
+        self._ops[op] = None
         return op
+
+    def reorder(self, ops: Sequence[Op]) -> None:
+        """Put the operators into another order: `ops` are those of the graph."""
+        assert len(ops) == len(self._ops)
+        self._ops = {op: None for op in ops if op in self._ops}
 
     def constant(self, name: str, data: Array) -> Value:
         """A new constant; for the name of one that there was not before see `fresh_name`."""
@@ -112,23 +131,23 @@ class Graph:
     def set_input(self, op: Op, index: int, value: Value) -> None:
         """Let `op` read `value` as its input number `index`, which may be one past the last."""
         if index < len(op.inputs):
-            op.inputs[index].uses.remove(op)
+            op.inputs[index].drop_user(op)
             op.inputs[index] = value
         else:
             op.inputs.append(value)
-        value.uses.append(op)
+        value.add_user(op)
 
     def set_inputs(self, op: Op, values: Sequence[Value]) -> None:
         """Let `op` read `values` and nothing else."""
         for value in op.inputs:
-            value.uses.remove(op)
+            value.drop_user(op)
         op.inputs = list(values)
         for value in values:
-            value.uses.append(op)
+            value.add_user(op)
 
     def replace_uses(self, old: Value, new: Value) -> None:
         """Let whoever reads `old` read `new`; the outputs of the graph are left as they are."""
-        for op in list(old.uses):
+        for op in list(old.users):
             for index, value in enumerate(op.inputs):
                 if value is old:
                     self.set_input(op, index, new)
@@ -151,14 +170,14 @@ class Graph:
             GraphError: something still uses what it makes.
         """
         for value in op.outputs:
-            if value.uses or value in self.outputs:
+            if value.users or value in self.outputs:
                 raise GraphError(f"{op.name!r} is still in use")
         self._unlink(op)
 
     def _unlink(self, op: Op) -> None:
         for value in op.inputs:
-            value.uses.remove(op)
-        self.ops.remove(op)
+            value.drop_user(op)
+        del self._ops[op]
 
     def is_output(self, value: Value) -> bool:
         """Whether `value` is an output of the graph."""
@@ -167,7 +186,7 @@ class Graph:
     def values(self) -> list[Value]:
         """Every value once: the graph's inputs, then those of the operators in their order."""
         found: dict[int, Value] = {id(value): value for value in self.inputs}
-        for op in self.ops:
+        for op in self._ops:
             for value in [*op.inputs, *op.outputs]:
                 found.setdefault(id(value), value)
         for value in self.outputs:
@@ -181,11 +200,11 @@ class Graph:
             GraphError: they do not; that is a bug in the pass that ran last.
         """
         made = {id(value) for value in self.inputs}
-        for op in self.ops:
+        for op in self._ops:
             for value in op.inputs:
                 if value.data is None and id(value) not in made:
                     raise GraphError(f"{op.name!r} runs before {value.name!r} is made")
-                if op not in value.uses:
+                if op not in value.users:
                     raise GraphError(f"{value.name!r} does not know that {op.name!r} uses it")
             for value in op.outputs:
                 if value.producer is not op:

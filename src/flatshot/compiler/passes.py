@@ -27,8 +27,8 @@ _FUSING = (*_CONVOLUTIONS, "add", "sub", "mul", "div")
 def drop_dead(graph: Graph) -> int:
     """Drop operators whose results nobody uses."""
     count = 0
-    for op in reversed(list(graph.ops)):
-        if not any(value.uses or graph.is_output(value) for value in op.outputs):
+    for op in reversed(graph.ops):
+        if not any(value.users or graph.is_output(value) for value in op.outputs):
             graph.remove(op)
             count += 1
     return count
@@ -44,7 +44,9 @@ def drop_identities(graph: Graph) -> int:
        a reshape to the same shape, for TensorFlow Lite has no identity.
     """
     count = 0
-    for op in [op for op in graph.ops if op.kind == "identity"]:
+    for op in graph.ops:
+        if op.kind != "identity":
+            continue
         source, result = op.inputs[0], op.output
         if not graph.is_output(result):
             graph.replace_uses(result, source)
@@ -76,7 +78,7 @@ def fold_constants(graph: Graph) -> int:
     Convolutions are left: nobody folds them, and a small file could ask for any amount of work.
     """
     count = 0
-    for op in list(graph.ops):
+    for op in graph.ops:
         operator = OPERATORS.get(op.kind)
         if operator is None or operator.kernel is None or op.kind in _CONVOLUTIONS:
             continue
@@ -144,7 +146,11 @@ def split_batch_norms(graph: Graph) -> int:
     scale = gamma / sqrt(variance + epsilon), offset = beta - mean * scale, in float32 as in TOCO.
     """
     count = 0
-    for op in [op for op in graph.ops if op.kind == "batch_norm"]:
+    order = []
+    for op in graph.ops:
+        if op.kind != "batch_norm":
+            order.append(op)
+            continue
         parameters = [value.data for value in op.inputs[1:] if value.data is not None]
         if len(parameters) != 4:
             raise GraphError(f"{op.name!r}: the parameters of batch norm must be constants")
@@ -156,10 +162,11 @@ def split_batch_norms(graph: Graph) -> int:
         product = Value(names[0], op.output.shape, op.output.dtype)
         factor = graph.constant(names[1], scale)
         multiply = Op("mul", product.name, [op.inputs[0], factor], {})
-        graph.add(multiply, [product], before=op)
+        order += [graph.add(multiply, [product]), op]
         op.kind, op.attrs = "add", {}
         graph.set_inputs(op, [product, graph.constant(names[2], offset)])
         count += 1
+    graph.reorder(order)
     return count
 
 
@@ -170,7 +177,7 @@ def fold_arithmetic(graph: Graph) -> int:
     a bias gets one called `<convolution>_bias`.
     """
     count = 0
-    for op in list(graph.ops):
+    for op in graph.ops:
         kind = "add" if op.kind == "bias_add" else op.kind
         if kind not in ("add", "mul"):
             continue
@@ -196,7 +203,7 @@ def _convolution_before(graph: Graph, op: Op) -> tuple[Op, Array] | None:
             conv is not None
             and conv.kind in _CONVOLUTIONS
             and "activation" not in conv.attrs
-            and image.uses == [op]
+            and image.read_only_by(op)
             and not graph.is_output(image)
             and conv.inputs[1].data is not None
             and other.data is not None
@@ -220,7 +227,7 @@ def _scale_filter(graph: Graph, conv: Op, factor: Array) -> None:
         else:
             scaled = data * factor.reshape(data.shape[2:])
     name = filter_.name
-    if filter_.uses != [conv] or graph.is_output(filter_):
+    if not filter_.read_only_by(conv) or graph.is_output(filter_):
         name = graph.fresh_name(f"{conv.name}/{name}")
     graph.set_input(conv, 1, graph.constant(name, scaled))
 
@@ -265,7 +272,7 @@ def expand_bias_adds(graph: Graph) -> int:
 def fuse_activations(graph: Graph) -> int:
     """Fuse an activation into the operator before it, if that has no other reader."""
     count = 0
-    for op in list(graph.ops):
+    for op in graph.ops:
         if op.kind not in _ACTIVATIONS:
             continue
         source = op.inputs[0]
@@ -274,7 +281,7 @@ def fuse_activations(graph: Graph) -> int:
             maker is not None
             and maker.kind in _FUSING
             and "activation" not in maker.attrs
-            and source.uses == [op]
+            and source.read_only_by(op)
             and not graph.is_output(source)
         ):
             maker.attrs["activation"] = _ACTIVATIONS[op.kind]

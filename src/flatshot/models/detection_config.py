@@ -11,6 +11,9 @@ from typing import Any, Literal
 from flatshot.errors import ConfigError, UnsupportedError
 from flatshot.formats.pipeline import Pipeline
 
+# Float32 values beyond these would make infinities of what is computed from them.
+SMALLEST, LARGEST = 1e-6, 1e6
+
 Activation = Literal["NONE", "RELU", "RELU_6"]
 ScoreConverter = Literal["IDENTITY", "SIGMOID", "SOFTMAX"]
 
@@ -139,7 +142,10 @@ def read_config(pipeline: Pipeline) -> DetectionConfig:
     nms = post.batch_non_max_suppression
     _refuse("model.ssd.post_processing", post, calibration_config=None)
     _refuse("model.ssd.post_processing.batch_non_max_suppression", nms, soft_nms_sigma=0.0)
-    _require(0 < post.logit_scale < math.inf, "post_processing.logit_scale must be above 0")
+    _require(
+        SMALLEST <= post.logit_scale < math.inf,
+        f"post_processing.logit_scale must be at least {SMALLEST:g}",
+    )
     _require(0 <= nms.score_threshold <= 1, "score_threshold must lie in 0..1")
     _require(0 < nms.iou_threshold <= 1, "iou_threshold must be above 0 and at most 1")
     input_shape = _read_resizer(ssd.image_resizer)
@@ -278,20 +284,22 @@ def _read_anchors(anchor_generator: Any) -> SsdAnchorConfig:
     where = "ssd_anchor_generator"
     _require(1 <= ssd.num_layers <= 6, f"{where}.num_layers must lie in 1..6")
     _require(
-        all(0 < ratio < math.inf for ratio in ssd.aspect_ratios),
-        f"{where}.aspect_ratios must be above 0",
+        all(SMALLEST <= ratio <= LARGEST for ratio in ssd.aspect_ratios),
+        f"{where}.aspect_ratios must lie in {SMALLEST:g}..{LARGEST:g}",
+    )
+    _require(len(ssd.aspect_ratios) <= 100, f"{where}: 100 aspect_ratios are the limit")
+    _require(
+        all(0 <= scale <= LARGEST for scale in (ssd.min_scale, ssd.max_scale, *ssd.scales)),
+        f"{where}: scales must lie in 0..{LARGEST:g}",
     )
     _require(
-        all(0 <= scale < math.inf for scale in (ssd.min_scale, ssd.max_scale, *ssd.scales)),
-        f"{where}: scales cannot be negative",
+        ssd.interpolated_scale_aspect_ratio == 0
+        or SMALLEST <= ssd.interpolated_scale_aspect_ratio <= LARGEST,
+        f"{where}.interpolated_scale_aspect_ratio must be 0 or lie in {SMALLEST:g}..{LARGEST:g}",
     )
     _require(
-        0 <= ssd.interpolated_scale_aspect_ratio < math.inf,
-        f"{where}.interpolated_scale_aspect_ratio cannot be negative",
-    )
-    _require(
-        all(0 < side < math.inf for side in (ssd.base_anchor_height, ssd.base_anchor_width)),
-        f"{where}: base_anchor_height and base_anchor_width must be above 0",
+        all(0 < side <= LARGEST for side in (ssd.base_anchor_height, ssd.base_anchor_width)),
+        f"{where}: base_anchor_height and base_anchor_width must be above 0, at most {LARGEST:g}",
     )
     for vertical, horizontal in (
         ("height_stride", "width_stride"),

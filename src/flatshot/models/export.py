@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from flatshot.errors import ConfigError, FileError
+from flatshot.formats import files
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
@@ -28,6 +29,8 @@ INPUT = "normalized_input_image_tensor"
 BOX_ENCODINGS = "raw_outputs/box_encodings"
 CLASS_PREDICTIONS = "raw_outputs/class_predictions"
 ANCHORS = "anchors"
+# The detectors of the zoo have at most 51,150; suppression would take minutes beyond this.
+MAX_ANCHORS = 2**22
 
 
 def export(
@@ -68,7 +71,7 @@ def export(
     """
     source = Checkpoint(checkpoint)
     path = pipeline_config or Path(source.prefix).with_name("pipeline.config")
-    if pipeline_config is None and not Path(path).is_file():
+    if pipeline_config is None and not files.is_file(path):
         raise FileError(f"there is no {path}: give the configuration with --pipeline_config_path")
     config = read_config(load_pipeline(path, config_override))
     attrs = _postprocess_attrs(
@@ -116,6 +119,7 @@ def _predict_all(
             f"ssd_anchor_generator.num_layers is {len(specs)}, "
             f"but feature_extractor.num_layers is {len(maps)}"
         )
+    _check_anchors(maps, specs)
     predictions = [
         predict(
             builder,
@@ -132,6 +136,16 @@ def _predict_all(
     boxes = builder.add("Squeeze", "Squeeze", [boxes], shape, {"squeeze_dims": [2]})
     classes = _concat(builder, [classes for _, classes in predictions], "concat_1")
     return boxes, classes
+
+
+def _check_anchors(maps: list[Tensor], specs: list[anchors.Specs]) -> None:
+    cells = (net.shape[1] * net.shape[2] for net in maps)
+    total = sum(count * len(layer) for count, layer in zip(cells, specs, strict=True))
+    if total > MAX_ANCHORS:
+        raise ConfigError(
+            f"the configuration makes {total} anchors; {MAX_ANCHORS} are the limit: choose a "
+            "smaller fixed_shape_resizer or fewer aspect_ratios"
+        )
 
 
 def _concat(builder: GraphBuilder, parts: list[Tensor], name: str) -> Tensor:
