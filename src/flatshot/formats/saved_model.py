@@ -1,0 +1,251 @@
+"""SavedModel directories and `.meta` files of TensorFlow 1: graphs whose weights lie in a bundle.
+
+Both hold a MetaGraphDef: a graph with variables in it, and the names of its inputs and outputs.
+Reading one here freezes it: each variable becomes a constant of its value, and what only serves
+saving and training goes. Sources: `tensorflow/core/protobuf/{saved_model,meta_graph}.proto`.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from flatshot.errors import FileError, FormatError, UnsupportedError
+from flatshot.formats import files, graphdef, protobuf
+from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.files import StrPath
+from flatshot.formats.graphdef import Array, Graph, Node
+
+FILE_NAME = "saved_model.pb"
+_SERVING = "serve"
+# What `export_inference_graph.py` calls what the graph is for.
+_DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+_VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+
+class Variables(Protocol):
+    """Where the values of variables come from."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a variable of this name."""
+
+    def read(self, name: str) -> Array:
+        """The value of a variable that is there."""
+
+
+@dataclass(frozen=True)
+class MetaGraph:
+    """A graph with variables in it.
+
+    Attributes:
+        graph: its nodes.
+        tags: what it is for; "serve" for inference.
+        outputs: the nodes that its signatures name as outputs.
+    """
+
+    graph: Graph
+    tags: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def is_saved_model(path: StrPath) -> bool:
+    """Whether `path` is the directory of a SavedModel, or the `saved_model.pb` in one."""
+    return files.is_file(_model_file(path))
+
+
+def _model_file(path: StrPath) -> Path:
+    place = Path(path)
+    return place if place.name == FILE_NAME else place / FILE_NAME
+
+
+def load_saved_model(path: StrPath) -> Graph:
+    """The frozen graph of a SavedModel, cut down to what its signatures give.
+
+    Args:
+        path: the directory, or the `saved_model.pb` in it; the variables lie in `variables/`.
+
+    Raises:
+        FileError: a file is missing or unreadable.
+        FormatError: a file is damaged.
+        UnsupportedError: it is a model of TensorFlow 2, whose graph is kept as functions.
+    """
+    place = _model_file(path)
+    try:
+        meta = _serving(read_saved_model(files.map_bytes(place)))
+        bundle = place.parent / "variables" / "variables"
+        has_variables = any(node.op in _VARIABLES for node in meta.graph)
+        return freeze(meta, Checkpoint(bundle) if has_variables else {})  # type: ignore[arg-type]
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
+def load_meta_graph(path: StrPath) -> Graph:
+    """The frozen graph of a `.meta` file, with the variables of the checkpoint beside it.
+
+    Raises:
+        FileError: a file is missing or unreadable.
+        FormatError: a file is damaged.
+        UnsupportedError: its graph is kept as functions.
+    """
+    place = Path(path)
+    try:
+        meta = _read_meta_graph(_parse("MetaGraphDef", files.map_bytes(place), "MetaGraphDef"))
+        return freeze(meta, Checkpoint(str(place).removesuffix(".meta")))
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{place}: {error}") from error
+
+
+def read_saved_model(data: bytes | memoryview) -> list[MetaGraph]:
+    """The graphs in the bytes of a `saved_model.pb`.
+
+    Raises:
+        FormatError: they are no SavedModel.
+    """
+    message = _parse("SavedModel", data, "SavedModel")
+    if not message.meta_graphs:
+        raise FormatError("not a SavedModel: it has no graph")
+    return [_read_meta_graph(meta) for meta in message.meta_graphs]
+
+
+def _parse(name: str, data: bytes | memoryview, what: str) -> Any:
+    return protobuf.parse_binary(_messages()[name], data, what)
+
+
+def _read_meta_graph(message: Any) -> MetaGraph:
+    graph = graphdef.read_binary(message.graph_def)
+    outputs: dict[str, None] = {}
+    for signature in message.signature_def.values():
+        for tensor in signature.outputs.values():
+            outputs[tensor.name.partition(":")[0]] = None
+    known = [name for name in outputs if name in graph.by_name]
+    return MetaGraph(graph, tuple(message.meta_info_def.tags), tuple(sorted(known)))
+
+
+def _serving(graphs: Sequence[MetaGraph]) -> MetaGraph:
+    return next((meta for meta in graphs if _SERVING in meta.tags), graphs[0])
+
+
+# --- freezing -----------------------------------------------------------------------------------
+
+
+def freeze(meta: MetaGraph, variables: Variables) -> Graph:
+    """The graph with the values of its variables for constants, as far as its outputs need it.
+
+    Raises:
+        FileError: the variables that it needs are not there.
+        UnsupportedError: its graph is kept as functions.
+    """
+    graph = meta.graph
+    outputs = meta.outputs or tuple(name for name in _DETECTIONS if name in graph.by_name)
+    needed = _needed(graph, outputs) if outputs else {node.name for node in graph}
+    for node in graph:
+        if node.op in _CALLS and node.name in needed:
+            raise UnsupportedError(
+                f"a model of TensorFlow 2, whose graph is kept as functions ({node.op} "
+                f"{node.name!r}); freeze it with convert_variables_to_constants_v2 first"
+            )
+    keys = _saved_names(graph)
+    missing = [
+        keys[node.name]
+        for node in graph
+        if node.name in needed and node.op in _VARIABLES and keys[node.name] not in variables
+    ]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise FileError(f"the checkpoint lacks {', '.join(missing[:3])}{more}: is it this model's?")
+    nodes = (node for node in graph if node.name in needed)
+    return Graph(tuple(_frozen(node, keys, variables) for node in nodes))
+
+
+def _needed(graph: Graph, outputs: Sequence[str]) -> set[str]:
+    waiting = list(outputs)
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in graph.by_name:
+            continue
+        found.add(name)
+        waiting += [_source(text) for text in graph.by_name[name].inputs if text[:1] != "^"]
+    return found
+
+
+def _source(text: str) -> str:
+    name, colon, number = text.removeprefix("^").rpartition(":")
+    return name if colon and number.isdecimal() else text.removeprefix("^")
+
+
+def _frozen(node: Node, keys: Mapping[str, str], variables: Variables) -> Node:
+    inputs = tuple(text for text in node.inputs if not text.startswith("^"))
+    if node.op in _VARIABLES:
+        return Node(node.name, "Const", (), {"value": variables.read(keys[node.name])})
+    if node.op == "ReadVariableOp":
+        return Node(node.name, "Identity", inputs)
+    return Node(node.name, node.op, inputs, node.attrs)
+
+
+def _saved_names(graph: Graph) -> dict[str, str]:
+    """Under which name each variable is saved, by the name of its node.
+
+    What the graph's own saver assigns to it settles that; else its shared name, else its own.
+    """
+    names = {}
+    for node in graph:
+        if node.op in _VARIABLES:
+            shared = node.attrs.get("shared_name")
+            text = shared.decode(errors="replace") if isinstance(shared, bytes) else ""
+            names[node.name] = text or node.name
+    for variable, name in _assigned(graph):
+        if variable in names:
+            names[variable] = name
+    return names
+
+
+def _assigned(graph: Graph) -> Iterator[tuple[str, str]]:
+    """The variables that RestoreV2 fills, with the names it reads."""
+    for node in graph:
+        if node.op not in ("Assign", "AssignVariableOp") or len(node.inputs) < 2:
+            continue
+        text = node.inputs[1]
+        restore = graph.by_name.get(_source(text))
+        while restore is not None and restore.op == "Identity" and restore.inputs:
+            text = restore.inputs[0]
+            restore = graph.by_name.get(_source(text))
+        if restore is None or restore.op != "RestoreV2" or len(restore.inputs) < 2:
+            continue
+        source = graph.by_name.get(_source(restore.inputs[1]))
+        listed = source.attrs.get("value") if source is not None else None
+        number = text.rpartition(":")[2]
+        index = int(number) if number.isdecimal() and ":" in text else 0
+        if isinstance(listed, np.ndarray) and listed.dtype == object and index < listed.size:
+            yield _source(node.inputs[0]), bytes(listed.reshape(-1)[index]).decode(errors="replace")
+
+
+@functools.cache
+def _messages() -> dict[str, Any]:
+    # A graph is kept as its bytes: `graphdef` reads those.
+    return protobuf.message_classes(
+        "tensorflow.saved_model",
+        "proto3",
+        {
+            "SavedModel": [
+                "int64 saved_model_schema_version = 1",
+                "repeated MetaGraphDef meta_graphs = 2",
+            ],
+            "MetaGraphDef": [
+                "MetaInfoDef meta_info_def = 1",
+                "bytes graph_def = 2",
+                "map<string, SignatureDef> signature_def = 5",
+            ],
+            "MetaInfoDef": ["repeated string tags = 4"],
+            "SignatureDef": [
+                "map<string, TensorInfo> inputs = 1",
+                "map<string, TensorInfo> outputs = 2",
+                "string method_name = 3",
+            ],
+            "TensorInfo": ["string name = 1", "int32 dtype = 2"],
+        },
+    )
