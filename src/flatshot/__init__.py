@@ -11,7 +11,9 @@ Names are loaded on first use, so that `import flatshot` costs next to nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from flatshot.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from flatshot.compiler.convert import Model, convert

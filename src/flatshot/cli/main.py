@@ -10,8 +10,8 @@ from importlib import import_module
 
 import click
 
-import flatshot
 from flatshot.errors import FlatshotError
+from flatshot.version import VERSION
 
 # One file a command; a command's libraries are imported only when it is called.
 COMMANDS = {
@@ -48,7 +48,7 @@ class _LazyGroup(click.Group):
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(flatshot.__version__, prog_name="flatshot")
+@click.version_option(VERSION, prog_name="flatshot")
 def _flatshot() -> None:
     """Single-shot detectors to TensorFlow Lite, with proof of how good and fast they are."""
 

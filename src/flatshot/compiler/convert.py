@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import flatshot
 from flatshot.compiler.emitter import emit
 from flatshot.compiler.importer import (
     POSTPROCESS_COUNT,
@@ -22,6 +21,7 @@ from flatshot.formats import custom_options, files, tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
+from flatshot.version import VERSION
 
 POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{k}" for k in range(1, POSTPROCESS_COUNT)))
 RAW_OUTPUTS = ("raw_outputs/box_encodings", "raw_outputs/class_predictions")
@@ -93,7 +93,7 @@ def convert(
     ir = import_graph(graph, boundary)
     run_passes(ir)
     metadata = _postprocess_metadata(graph, boundary.outputs)
-    model = emit(ir, f"Flatshot {flatshot.__version__}", metadata)
+    model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}
     return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
 

@@ -5,7 +5,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-import flatshot
+from flatshot.version import VERSION
 
 # The distributions whose versions can change a figure or a time.
 LIBRARIES = ("ai-edge-litert", "hotcoco", "numpy", "pillow", "simplejpeg")
@@ -23,7 +23,7 @@ def machine() -> dict[str, str | int]:
 
 def versions() -> dict[str, str]:
     """The versions of Flatshot, Python and the libraries underneath."""
-    found = {"flatshot": flatshot.__version__, "python": platform.python_version()}
+    found = {"flatshot": VERSION, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)

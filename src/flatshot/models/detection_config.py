@@ -199,8 +199,8 @@ def _read_extractor(
         f"{where}.depth_multiplier must be above 0 and at most 16",
     )
     _require(
-        0 < extractor.min_depth <= _MOST_CHANNELS,
-        f"{where}.min_depth must be at least 1 and at most {_MOST_CHANNELS}",
+        0 <= extractor.min_depth <= _MOST_CHANNELS,
+        f"{where}.min_depth must lie in 0..{_MOST_CHANNELS}",
     )
     _require(1 <= extractor.num_layers <= 6, f"{where}.num_layers must lie in 1..6")
     return FeatureExtractorConfig(
