@@ -6,11 +6,13 @@ the archive become copies, so that no link is ever made; modes and owners are no
 """
 
 import contextlib
+import errno
 import fnmatch
 import io
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -30,8 +32,12 @@ _CHUNK = 1 << 20
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, UnicodeError,
+    ValueError, OverflowError, struct.error,
 )  # fmt: skip
+_ARCHIVE_S_FAULT = (
+    *(None, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+)
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,9 @@ def _explained(archive: Path) -> Iterator[None]:
     except _BROKEN as error:
         raise PackageError(f"{archive.name}: a damaged archive: {error}") from error
     except OSError as error:
-        # gzip and bz2 report damage so, without a number of the operating system.
-        if error.errno is not None:
+        # gzip and bz2 report damage so, without a number of the operating system; some numbers
+        # mean that a name or an offset in the archive cannot be. The rest is the disk's affair.
+        if error.errno not in _ARCHIVE_S_FAULT:
             raise
         raise PackageError(f"{archive.name}: a damaged archive: {error}") from error
 

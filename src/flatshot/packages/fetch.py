@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-import flatshot
 from flatshot.errors import ChecksumError, ConfigError, PackageError
 from flatshot.formats.files import write_bytes
 from flatshot.packages.archive import extract
 from flatshot.packages.sources import LOOPBACK, Source, check_url
+from flatshot.version import VERSION
 
 if TYPE_CHECKING:
     import httpx
@@ -153,7 +153,7 @@ def _attempt(wish: _Wish, patience: Patience, on_bytes: OnBytes | None) -> None:
         with (
             httpx.Client(
                 timeout=patience.silence,
-                headers={"User-Agent": f"flatshot/{flatshot.__version__}"},
+                headers={"User-Agent": f"flatshot/{VERSION}"},
                 # A proxy of the environment has no business between this machine and itself.
                 trust_env=urlsplit(wish.url).hostname not in LOOPBACK,
             ) as client,
@@ -206,9 +206,7 @@ class _Answer:
                 self._response = response
                 return response
             response.close()
-            following = urljoin(url, response.headers["location"])
-            _check_redirect(url, following)
-            url = following
+            url = _redirected(url, response.headers["location"])
         raise PackageError(f"{self._url}: redirected more than {MAX_REDIRECTS} times")
 
     def __exit__(self, *_: object) -> None:
@@ -216,13 +214,20 @@ class _Answer:
             self._response.close()
 
 
-def _check_redirect(url: str, following: str) -> None:
+def _redirected(url: str, location: str) -> str:
+    """Where an answer from `url` leads.
+
+    Raises:
+        PackageError: off https.
+    """
     try:
+        following = urljoin(url, location)
         check_url(following)
-    except ConfigError as error:
-        raise PackageError(f"{url} leads to {following!r}, which is not https") from error
-    if url.startswith("https:") and not following.startswith("https:"):
-        raise PackageError(f"{url} leads to {following!r}, which is not https")
+        if url.startswith("https:") and not following.startswith("https:"):
+            raise ConfigError(f"{following!r} is not https")
+    except (ConfigError, ValueError) as error:
+        raise PackageError(f"{url} leads to {location!r}, which is not https") from error
+    return following
 
 
 def _begin(wish: _Wish, response: "httpx.Response", start: int) -> tuple[int, int | None]:

@@ -22,7 +22,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import flatshot
 from flatshot.errors import ChecksumError, FileError, FlatshotError, PackageError
 from flatshot.formats.files import StrPath, write_bytes
 from flatshot.packages.archive import unpack
@@ -31,6 +30,7 @@ from flatshot.packages.coco_labels import write_coco_labels
 from flatshot.packages.fetch import OnBytes, Patience, download, obtain, sha256_of
 from flatshot.packages.home import home, locked
 from flatshot.packages.sources import Source, parse_source
+from flatshot.version import VERSION
 
 _log = logging.getLogger("flatshot")
 
@@ -377,7 +377,7 @@ def _manifest(package: Package, origins: Sequence[_Origin]) -> bytes:
     manifest = {
         "package": package.to_json(),
         "parts": [asdict(origin) for origin in origins],
-        "flatshot": flatshot.__version__,
+        "flatshot": VERSION,
         "installed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     return json.dumps(manifest, indent=1).encode() + b"\n"
@@ -389,7 +389,7 @@ def _is_current(package: Package, manifest: Mapping[str, Any]) -> bool:
     Mirrors, titles and tags may change; the hashes and the shape of the parts may not, and what
     Flatshot makes itself is made anew by each version.
     """
-    if package.is_builtin and manifest["flatshot"] != flatshot.__version__:
+    if package.is_builtin and manifest["flatshot"] != VERSION:
         return False
     shape = [(part.to, part.unpack, part.strip, part.only) for part in package.parts]
     before = [
