@@ -93,7 +93,9 @@ def meaning(ir: compiler_ir.Graph, feeds: Mapping[str, Array]) -> list[Array]:
         if value.data is not None:
             known[id(value)] = value.data
     for op in ir.ops:
-        known[id(op.output)] = evaluate(op, *(known[id(value)] for value in op.inputs))
+        result = evaluate(op, *(known[id(value)] for value in op.inputs))
+        results = result if len(op.outputs) > 1 else [result]
+        known |= {id(value): part for value, part in zip(op.outputs, results, strict=True)}
     return [known[id(value)] for value in ir.outputs]
 
 

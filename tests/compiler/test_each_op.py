@@ -12,6 +12,7 @@ from flatshot.compiler.convert import convert
 from flatshot.compiler.operators import BY_TF_NAME, OPERATORS
 from flatshot.formats.graphdef import Graph, Node
 from tests import litert
+from tests.compiler.cases import cases
 from tests.compiler.graphs import (
     batch_norm,
     const,
@@ -105,6 +106,7 @@ def _cases() -> dict[str, list[Graph]]:
             )
             for axis in (0, 1, 2, 3, -1)
         ],
+        **cases(),
     }
 
 
@@ -139,10 +141,13 @@ def test_kernel_and_litert_agree(kind: str) -> None:
 @pytest.mark.parametrize("name", sorted(BY_TF_NAME))
 def test_every_graphdef_name_means_its_kind(name: str) -> None:
     """All GraphDef names of a kind are converted alike."""
-    first = CASES[BY_TF_NAME[name].kind][0]
+    operator = BY_TF_NAME[name]
     _check(
         Graph(
-            tuple(Node(n.name, name if n.name == "y" else n.op, n.inputs, n.attrs) for n in first)
+            tuple(
+                Node(n.name, name if n.op in operator.tf else n.op, n.inputs, n.attrs)
+                for n in CASES[operator.kind][0]
+            )
         )
     )
 

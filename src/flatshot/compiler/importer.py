@@ -241,11 +241,14 @@ def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping
     operator = BY_TF_NAME[node.op]
     _check_inputs(node, operator, inputs)
     op = Op(operator.kind, node.name, inputs, operator.attrs(node))
-    shape = operator.shape(op)
-    _check_size(node.name, shape, inputs[0].dtype.itemsize)
-    value = Value(node.name, shape, inputs[0].dtype)
-    graph.add(op, [value])
-    values[node.name] = value
+    shape, dtype = operator.shape(op), operator.element(op)
+    _check_size(node.name, shape, dtype.itemsize)
+    outputs = []
+    for number in range(operator.outputs(op)):
+        name = f"{node.name}:{number}" if number else node.name
+        outputs.append(Value(name, shape, dtype))
+        values[name] = outputs[-1]
+    graph.add(op, outputs)
 
 
 def _check_inputs(node: Node, operator: Operator, inputs: Sequence[Value]) -> None:

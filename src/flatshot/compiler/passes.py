@@ -9,6 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from flatshot.compiler.ir import Graph, Op, Value
+from flatshot.compiler.lowering import (
+    fuse_hard_swish,
+    replace_constant_subtractions,
+    settle_operands,
+)
 from flatshot.compiler.operators import OPERATORS, evaluate
 from flatshot.compiler.operators.shaping import concat_axis
 from flatshot.errors import GraphError
@@ -82,6 +87,8 @@ def fold_constants(graph: Graph) -> int:
         operator = OPERATORS.get(op.kind)
         if operator is None or operator.kernel is None or op.kind in _CONVOLUTIONS:
             continue
+        if len(op.outputs) > 1:
+            continue  # their parts are views; whoever reads one folds it
         if graph.is_output(op.output):
             continue
         size = math.prod(op.output.shape or ()) * op.output.dtype.itemsize
@@ -117,10 +124,10 @@ def drop_trivial_arithmetic(graph: Graph) -> int:
 
 
 def replace_squeeze(graph: Graph) -> int:
-    """Replace squeezes by reshapes to a constant shape, called `<name>_shape`."""
+    """Replace squeezes and their opposite by reshapes to a constant, called `<name>_shape`."""
     count = 0
     for op in graph.ops:
-        if op.kind == "squeeze":
+        if op.kind in ("squeeze", "expand_dims"):
             op.kind = "reshape"
             shape = np.array(op.output.dims, np.int32)
             name = graph.fresh_name(f"{op.output.name}_shape")
@@ -297,12 +304,15 @@ PASSES: Sequence[Pass] = (
     drop_trivial_arithmetic,
     drop_identities,
     settle_concat_axes,
+    settle_operands,
     replace_squeeze,
+    replace_constant_subtractions,
     split_batch_norms,
     fold_arithmetic,
     fold_constants,
     expand_bias_adds,
     add_missing_biases,
+    fuse_hard_swish,
     fuse_activations,
     drop_dead,
 )

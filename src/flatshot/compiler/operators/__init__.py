@@ -1,6 +1,15 @@
 """The operators that the compiler knows, declared once each; importing this registers them."""
 
-from flatshot.compiler.operators import convolution, elementwise, shaping
+from flatshot.compiler.operators import (
+    convolution,
+    elementwise,
+    functions,
+    padding,
+    pooling,
+    resizing,
+    shapes,
+    shaping,
+)
 from flatshot.compiler.operators.registry import BY_TF_NAME, OPERATORS, Operator, evaluate
 
 __all__ = [
@@ -10,5 +19,10 @@ __all__ = [
     "convolution",
     "elementwise",
     "evaluate",
+    "functions",
+    "padding",
+    "pooling",
+    "resizing",
+    "shapes",
     "shaping",
 ]

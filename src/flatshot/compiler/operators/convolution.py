@@ -21,7 +21,7 @@ from flatshot.formats.tflite import Builtin, Padding
 _MAX_STEP = 2**15
 
 
-def _window(node: Node, name: str, default: list[Any] | None = None) -> tuple[int, int]:
+def window(node: Node, name: str, default: list[Any] | None = None) -> tuple[int, int]:
     """A per-dimension attribute (`strides`, `dilations`) as steps along height and width."""
     values = attr(node, name, list, default)
     whole = len(values) == 4 and all(type(step) is int and 0 < step <= _MAX_STEP for step in values)
@@ -36,19 +36,27 @@ def _convolution_attrs(node: Node) -> dict[str, Any]:
     require(node, padding in ("SAME", "VALID"), f"padding {padding!r}; known: SAME, VALID")
     return {
         "padding": Padding[padding],
-        "strides": _window(node, "strides"),
-        "dilations": _window(node, "dilations", [1, 1, 1, 1]),
+        "strides": window(node, "strides"),
+        "dilations": window(node, "dilations", [1, 1, 1, 1]),
     }
 
 
-def _output_side(op: Op, side: int, kernel: int, stride: int, dilation: int) -> int:
-    """Source: `tensorflow/core/framework/common_shape_fns.cc`."""
+def output_side(op: Op, side: int, kernel: int, stride: int, dilation: int = 1) -> int:
+    """How many windows fit along a side. Source: TensorFlow's `common_shape_fns.cc`."""
     extent = (kernel - 1) * dilation + 1
     padded = side if op.attrs["padding"] == Padding.SAME else side - extent + 1
     size = -(-padded // stride)
     if size < 1:
         raise GraphError(f"{op.name!r}: a window of {extent} does not fit {side} pixels")
     return size
+
+
+def padding_around(op: Op, side: int, size: int, extent: int, stride: int) -> tuple[int, int]:
+    """The pixels that padding adds before and after a side of which `size` windows are taken."""
+    total = max((size - 1) * stride + extent - side, 0)
+    if op.attrs["padding"] == Padding.VALID:
+        total = 0
+    return total // 2, total - total // 2
 
 
 def _sides(op: Op) -> tuple[int, ...]:
@@ -61,7 +69,7 @@ def _sides(op: Op) -> tuple[int, ...]:
         raise GraphError(f"{op.name!r}: {image[3]} channels meet a filter for {filter_[2]}")
     steps = zip(op.attrs["strides"], op.attrs["dilations"], strict=True)
     return tuple(
-        _output_side(op, image[1 + axis], filter_[axis], stride, dilation)
+        output_side(op, image[1 + axis], filter_[axis], stride, dilation)
         for axis, (stride, dilation) in enumerate(steps)
     )
 
@@ -118,11 +126,8 @@ def _patches(op: Op, x: Array, filter_: Array) -> Array:
     for axis, stride, dilation in ((0, stride_h, dilation_h), (1, stride_w, dilation_w)):
         extent = (filter_.shape[axis] - 1) * dilation + 1
         side = x.shape[1 + axis]
-        size = _output_side(op, side, filter_.shape[axis], stride, dilation)
-        total = max((size - 1) * stride + extent - side, 0)
-        if op.attrs["padding"] == Padding.VALID:
-            total = 0
-        pads.append((total // 2, total - total // 2))
+        size = output_side(op, side, filter_.shape[axis], stride, dilation)
+        pads.append(padding_around(op, side, size, extent, stride))
         starts = np.arange(size) * stride
         windows.append(starts[:, None] + np.arange(filter_.shape[axis]) * dilation)
     padded = np.pad(x, [*pads, (0, 0)])

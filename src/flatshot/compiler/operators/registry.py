@@ -33,8 +33,12 @@ class Operator:
         alike: whether all its inputs must have one element type.
         attrs: from a node to the attributes of the IR operator; raises GraphError on what it
             cannot mean.
-        shape: the shape of its output from the operator with its inputs.
+        shape: the shape of its output from the operator with its inputs; where there are several
+            outputs they have one shape.
+        outputs: how many outputs it has.
+        element: the element type of its output.
         kernel: its meaning in NumPy, by which constants are folded; None where it is never folded.
+            Of several outputs it gives one array whose first axis counts them.
         builtin: the TensorFlow Lite operator; None for a kind that the passes do away with.
         options: from the IR operator to the builtin's options.
         layout: from an input's position and constant value to the layout TensorFlow Lite wants.
@@ -47,6 +51,8 @@ class Operator:
     elements: frozenset[str] = ANY
     alike: bool = False
     attrs: Callable[[Node], dict[str, Any]] = lambda node: {}
+    outputs: Callable[[Op], int] = lambda op: 1
+    element: Callable[[Op], "np.dtype[Any]"] = lambda op: op.inputs[0].dtype
     kernel: Callable[..., Array] | None = None
     builtin: Builtin | None = None
     options: Callable[[Op], Any] = lambda op: None
