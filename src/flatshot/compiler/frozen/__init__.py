@@ -1,0 +1,1 @@
+"""Any frozen single-shot detector -> the graph that `flatshot.export` would have given."""

@@ -1,0 +1,137 @@
+"""Nodes that optimisers and exporters leave behind, written as the plain operators they stand for.
+
+Sources: TensorFlow's `grappler/optimizers/remapper.cc`, TensorFlow.js' `fuse_depthwise_conv2d.py`.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from flatshot.compiler.frozen.evaluation import Evaluation
+from flatshot.compiler.frozen.wiring import data_inputs, split_tensor
+from flatshot.errors import UnsupportedOpError
+from flatshot.formats.graphdef import Array, Graph, Node
+
+_FUSED = {
+    "_FusedConv2D": "Conv2D",
+    "_FusedDepthwiseConv2dNative": "DepthwiseConv2dNative",
+    "FusedDepthwiseConv2dNative": "DepthwiseConv2dNative",
+    "_FusedMatMul": "MatMul",
+}
+_ACTIVATIONS = ("Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid", "Tanh")
+
+
+def rewrite(graph: Graph) -> Graph:
+    """`graph` without fused operators, explicit padding and decided branches.
+
+    Names of tensors stay: the last of the nodes that a fused one becomes has its name.
+
+    Raises:
+        UnsupportedOpError: an operator fused to a convolution is not known.
+    """
+    nodes = [part for node in graph for part in _expand(node)]
+    return decide_branches(Graph(tuple(nodes)))
+
+
+def _expand(node: Node) -> Iterator[Node]:
+    if node.op in _FUSED:
+        for part in _expand_fused(node):
+            yield from _expand(part)
+    elif node.op in ("Conv2D", "DepthwiseConv2dNative") and node.attrs.get("padding") == (
+        b"EXPLICIT"
+    ):
+        yield from _expand_padding(node)
+    else:
+        yield node
+
+
+def _expand_fused(node: Node) -> Iterator[Node]:
+    """A convolution with what is fused to it: a bias or batch norm, then an activation."""
+    fused = node.attrs.get("fused_ops")
+    ops = [item.decode(errors="replace") for item in fused] if isinstance(fused, list) else []
+    image, filter_, *others = node.inputs
+    names = [f"{node.name}/{op}" for op in [_FUSED[node.op], *ops]]
+    names[-1] = node.name
+    dropped = ("fused_ops", "epsilon", "leakyrelu_alpha", "num_args")
+    attrs = {key: value for key, value in node.attrs.items() if key not in dropped}
+    yield Node(names[0], _FUSED[node.op], (image, filter_), attrs)
+    for op, before, name in zip(ops, names, names[1:], strict=False):
+        if op == "BiasAdd":
+            layout = node.attrs.get("data_format", b"NHWC")
+            yield Node(name, op, (before, others.pop(0)), {"data_format": layout})
+        elif op == "FusedBatchNorm":
+            epsilon = node.attrs.get("epsilon", 1e-4)
+            batch_norm = {"epsilon": epsilon, "is_training": False}
+            yield Node(name, "FusedBatchNormV3", (before, *others[:4]), batch_norm)
+            others = others[4:]
+        elif op in _ACTIVATIONS:
+            alpha = node.attrs.get("leakyrelu_alpha", 0.2)
+            yield Node(name, op, (before,), {"alpha": alpha} if op == "LeakyRelu" else {})
+        else:
+            raise UnsupportedOpError(f"{node.op} {node.name!r}: {op!r} fused to it is not known")
+
+
+def _expand_padding(node: Node) -> Iterator[Node]:
+    pads = node.attrs.get("explicit_paddings")
+    if not isinstance(pads, list) or len(pads) != 8:
+        raise UnsupportedOpError(f"{node.op} {node.name!r}: explicit_paddings {pads!r}")
+    yield _constant(f"{node.name}/paddings", np.array(pads, np.int32).reshape(4, 2))
+    padded = f"{node.name}/padded"
+    yield Node(padded, "Pad", (node.inputs[0], f"{node.name}/paddings"))
+    attrs = {key: value for key, value in node.attrs.items() if key != "explicit_paddings"}
+    yield Node(node.name, node.op, (padded, *node.inputs[1:]), {**attrs, "padding": b"VALID"})
+
+
+def _constant(name: str, data: Array) -> Node:
+    return Node(name, "Const", (), {"value": data})
+
+
+def decide_branches(graph: Graph) -> Graph:
+    """`graph` without the branches that a constant decides: what `is_training` leaves behind.
+
+    Output 1 of a Switch is alive where its condition holds, output 0 where it does not. A Merge
+    hands on the input that is alive. Loops, which no constant decides, stay.
+    """
+    switches = {node.name: node for node in graph if node.op == "Switch"}
+    if not switches:
+        return graph
+    evaluation = Evaluation(graph, {})
+    alive: dict[str, int] = {}
+    for node in switches.values():
+        condition = evaluation.constant(data_inputs(node)[1])
+        if condition is not None and condition.size == 1:
+            alive[node.name] = int(bool(condition.reshape(())))
+    dead = _dead_tensors(graph, alive)
+    nodes = []
+    for node in graph:
+        if node.name in alive:
+            nodes.append(Node(node.name, "Identity", (data_inputs(node)[0],)))
+            continue
+        inputs = tuple(_without_number(text, alive) for text in node.inputs)
+        if node.op == "Merge":
+            living = [text for text in data_inputs(node) if text not in dead]
+            if len(living) == 1:
+                nodes.append(Node(node.name, "Identity", (_without_number(living[0], alive),)))
+                continue
+        nodes.append(Node(node.name, node.op, inputs, node.attrs))
+    return Graph(tuple(nodes))
+
+
+def _without_number(text: str, alive: dict[str, int]) -> str:
+    name = split_tensor(text)[0]
+    return name if name in alive else text
+
+
+def _dead_tensors(graph: Graph, alive: dict[str, int]) -> set[str]:
+    """The tensors of branches that are not taken, by the names under which they are read."""
+    dead = {name if number else f"{name}:1" for name, number in alive.items()}
+    grown = True
+    while grown:
+        before = len(dead)
+        for node in graph:
+            living = [text for text in data_inputs(node) if text not in dead]
+            gone = len(data_inputs(node)) - len(living)
+            if gone and (node.op != "Merge" or not living) and node.name not in alive:
+                dead.add(node.name)
+        grown = len(dead) > before
+    return dead

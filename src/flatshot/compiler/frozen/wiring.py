@@ -1,0 +1,158 @@
+"""Finding one's way in a GraphDef: who makes what, who reads it, what depends on what."""
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flatshot.errors import GraphError
+from flatshot.formats.graphdef import Graph, Node
+
+# What these do is over before the graph runs, or concerns nobody who runs it.
+HANDED_ON = frozenset(
+    {
+        "Identity",
+        "StopGradient",
+        "PreventGradient",
+        "CheckNumerics",
+        "Snapshot",
+        "PlaceholderWithDefault",
+        "Enter",
+        "Exit",
+    }
+)
+
+
+def split_tensor(text: str) -> tuple[str, int]:
+    """The node and the output number of the tensor `name` or `name:k`."""
+    node, colon, number = text.rpartition(":")
+    if colon and number.isdecimal() and len(number) < 6:
+        return node, int(number)
+    return text, 0
+
+
+def tensor_name(node: str, number: int) -> str:
+    """How inputs name output `number` of `node`."""
+    return f"{node}:{number}" if number else node
+
+
+def data_inputs(node: Node) -> list[str]:
+    """The tensors that `node` reads; control edges carry none."""
+    return [text for text in node.inputs if not text.startswith("^")]
+
+
+class Wiring:
+    """A graph with its edges both ways.
+
+    Raises:
+        GraphError: a node reads one that the graph lacks, or nodes wait for each other.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        for node in graph:
+            for text in node.inputs:
+                source = split_tensor(text.removeprefix("^"))[0]
+                if source not in graph.by_name:
+                    raise GraphError(
+                        f"node {node.name!r} reads {source!r}, which is not in the graph; "
+                        "freeze the model again"
+                    )
+        self._check_cycles()
+
+    @functools.cached_property
+    def readers(self) -> Mapping[str, list[Node]]:
+        """The nodes that read any output of a node, by its name."""
+        found: dict[str, list[Node]] = defaultdict(list)
+        for node in self.graph:
+            for source in {split_tensor(text)[0] for text in data_inputs(node)}:
+                found[source].append(node)
+        return found
+
+    def node(self, tensor: str) -> Node:
+        """The node that makes `tensor`."""
+        return self.graph.by_name[split_tensor(tensor)[0]]
+
+    def source(self, tensor: str) -> str:
+        """`tensor`, or what it is handed on from."""
+        seen = set()
+        node = self.node(tensor)
+        while node.op in HANDED_ON and data_inputs(node) and node.name not in seen:
+            seen.add(node.name)
+            tensor = data_inputs(node)[0]
+            node = self.node(tensor)
+        return tensor
+
+    def ancestors(self, tensors: Iterable[str]) -> set[str]:
+        """The names of the nodes that `tensors` need, those that make them included."""
+        waiting = [split_tensor(text)[0] for text in tensors]
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                texts = data_inputs(self.graph.by_name[name])
+                waiting += [split_tensor(text)[0] for text in texts]
+        return found
+
+    def descendants(self, names: Iterable[str]) -> set[str]:
+        """The names of the nodes that depend on one of `names`, those included."""
+        waiting = list(names)
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += [node.name for node in self.readers.get(name, [])]
+        return found
+
+    def nodes_of(self, *ops: str) -> list[Node]:
+        """The nodes of these operators, in the order of the file."""
+        return [node for node in self.graph if node.op in ops]
+
+    def _check_cycles(self) -> None:
+        sort_nodes(self.graph, list(self.graph), lambda node: _sources_before(self.graph, node))
+
+
+def _sources_before(graph: Graph, node: Node) -> list[str]:
+    """What must run before `node`; a loop comes back to its Merge by way of a NextIteration."""
+    names = [split_tensor(text.removeprefix("^"))[0] for text in node.inputs]
+    if node.op == "Merge":
+        return [name for name in names if graph.by_name[name].op != "NextIteration"]
+    return names
+
+
+def sort_nodes(
+    graph: Graph, roots: Sequence[Node], sources: Callable[[Node], Sequence[str]]
+) -> list[Node]:
+    """What `roots` need and they themselves, each after what it reads.
+
+    Args:
+        graph: where the names of `sources` mean something.
+        roots: where to begin.
+        sources: the names of the nodes that a node reads.
+
+    Raises:
+        GraphError: nodes wait for each other.
+    """
+    done: set[str] = set()
+    entered: set[str] = set()
+    order = []
+    for root in roots:
+        stack = [root.name]
+        while stack:
+            name = stack[-1]
+            if name in done:
+                stack.pop()
+                continue
+            node = graph.by_name[name]
+            waiting = [source for source in sources(node) if source not in done]
+            if not waiting:
+                stack.pop()
+                done.add(name)
+                order.append(node)
+            elif name in entered:
+                raise GraphError(f"the graph has a cycle through node {name!r}")
+            else:
+                entered.add(name)
+                stack += reversed(waiting)
+    return order
