@@ -157,13 +157,14 @@ def progress_bar(*, quiet: bool = False) -> Iterator["OnProgress | None"]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[tuple[str, str], TaskID] = {}
+        tasks: dict[tuple[str, int], TaskID] = {}
 
         def update(progress: "Progress") -> None:
-            key = (progress.package.name, progress.to)
+            key = (progress.package.name, progress.number)
             if key not in tasks:
-                name = progress.package.name + ("" if progress.to == "." else f" {progress.to}")
-                tasks[key] = bar.add_task(name, total=progress.total)
+                parts = len(progress.package.parts)
+                which = f" {progress.number}/{parts}" if parts > 1 else ""
+                tasks[key] = bar.add_task(progress.package.name + which, total=progress.total)
             bar.update(tasks[key], completed=progress.done, total=progress.total)
 
         yield update

@@ -124,8 +124,9 @@ def download(
         except _CutError as cut:
             if _length(target) - before >= patience.slowest:
                 fruitless, pause = 0, patience.pause
-            else:
-                fruitless += 1
+                _log.info("%s: %s; going on", url, cut)
+                continue
+            fruitless += 1
             if fruitless >= patience.attempts:
                 raise PackageError(f"{url}: {cut}, {fruitless} times") from cut
             _log.info("%s: %s; trying again", url, cut)

@@ -41,10 +41,10 @@ Builtin = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the part `to` of `package` is: `total` is None where it is not known."""
+    """How far part `number` (from 1) of `package` is: `total` is None where it is not known."""
 
     package: Package
-    to: str
+    number: int
     done: int
     total: int | None
 
@@ -243,15 +243,16 @@ class Packages:
         if source.scheme == "builtin":
             yield self._build(source, work), None
             return
+        number = package.parts.index(part) + 1
         pins = _Pins(self.path, package)
-        wanted = part.sha256 or pins.get(part.to)
+        wanted = part.sha256 or pins.get(number)
         with contextlib.ExitStack() as stack:
 
             def fetch(url: str) -> Path:
                 kept = stack.enter_context(self._download_place(url))
                 on_bytes: OnBytes | None = None
                 if on_progress is not None:
-                    on_bytes = partial(_report, on_progress, package, part.to)
+                    on_bytes = partial(_report, on_progress, package, number)
                 size = None if source.members else part.bytes
                 download(
                     url,
@@ -269,7 +270,7 @@ class Packages:
                 yield file, sha256
                 if wanted is None:
                     # Not before it was of use: a login page must not become what is trusted.
-                    pins.set(part.to, sha256, source)
+                    pins.set(number, sha256, source)
             except FlatshotError:
                 self._drop_download(source)
                 raise
@@ -303,9 +304,9 @@ class Packages:
 
 
 def _report(
-    on_progress: OnProgress, package: Package, to: str, done: int, total: int | None
+    on_progress: OnProgress, package: Package, number: int, done: int, total: int | None
 ) -> None:
-    on_progress(Progress(package, to, done, total))
+    on_progress(Progress(package, number, done, total))
 
 
 class _Pins:
@@ -325,13 +326,15 @@ class _Pins:
             ) from error
         return pins if isinstance(pins, dict) else {}
 
-    def get(self, to: str) -> str | None:
-        pin = self._read().get(to)
+    def get(self, number: int) -> str | None:
+        """What part `number` was the first time."""
+        pin = self._read().get(str(number))
         return pin["sha256"] if isinstance(pin, dict) else None
 
-    def set(self, to: str, sha256: str, source: Source) -> None:
+    def set(self, number: int, sha256: str, source: Source) -> None:
+        """Keep what part `number` is, and say so."""
         when = time.strftime("%Y-%m-%d", time.gmtime())
-        pins = {**self._read(), to: {"sha256": sha256, "url": source.text, "when": when}}
+        pins = {**self._read(), str(number): {"sha256": sha256, "url": source.text, "when": when}}
         write_bytes(self.path, json.dumps(pins, indent=1).encode())
         _log.warning(
             "no sha256 is known of %s: trusting what came first, %s (kept in %s)",
