@@ -215,13 +215,10 @@ class Detector:
         _, height, width, channels = self.input_shape
         if channels == 1:
             pixels = _luma(pixels)
-        resized = images.resize(pixels, height, width, self.resize)
-        if self.input_dtype == np.float32:
-            values = resized.astype(np.float32, copy=False)  # nobody else has it
-            values *= np.float32(2)
-            values /= np.float32(255)
-            values -= np.float32(1)
-            return values[None]
+        floats = bool(self.input_dtype == np.float32)
+        resized = images.resize(pixels, height, width, self.resize, normalise=floats)
+        if floats:
+            return resized[None]
         rounded = resized if resized.dtype == np.uint8 else np.rint(resized)
         shift = 128 if self.input_dtype == np.int8 else 0
         return (rounded.astype(np.int16) - shift).astype(self.input_dtype)[None]

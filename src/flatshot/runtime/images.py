@@ -1,9 +1,11 @@
 """Images: from the bytes of a file to pixels, and from pixels to the size that a network takes."""
 
+import functools
 import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,6 +15,8 @@ from flatshot.errors import ConfigError, ImageError
 from flatshot.formats.files import StrPath, read_bytes
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 Resize = Literal["tensorflow", "pillow", "opencv"]
 RESIZE_MODES: tuple[Resize, ...] = ("tensorflow", "pillow", "opencv")
 
@@ -32,8 +36,8 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-# Rows that are interpolated at once: their floats stay in the processor's cache.
-_BAND = 32
+# Numbers that are interpolated at once: the rows of a band stay in the processor's cache.
+_BAND = 40_000
 
 
 def load(path: StrPath) -> Pixels:
@@ -43,11 +47,27 @@ def load(path: StrPath) -> Pixels:
         FileError: it is missing, a directory, or unreadable.
         ImageError: it is no image, or damaged; the message names it.
     """
-    data = read_bytes(path)
+    data = _content(path)
     try:
         return decode(data)
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from error
+
+
+def _content(path: StrPath) -> bytes:
+    """`read_bytes` in the fewest calls of the system; what is out of the ordinary is left to it."""
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError):
+        return read_bytes(path)
+    try:
+        size = os.fstat(file).st_size
+        data = os.read(file, size) if size else b""
+    except OSError:
+        data = b""
+    finally:
+        os.close(file)
+    return data if data and len(data) == size else read_bytes(path)
 
 
 def decode(data: bytes) -> Pixels:
@@ -109,7 +129,9 @@ def _rgb(image: Any) -> Pixels:
     return np.array(image.convert("RGB"), np.uint8)
 
 
-def resize(pixels: Pixels, height: int, width: int, mode: Resize) -> npt.NDArray[Any]:
+def resize(
+    pixels: Pixels, height: int, width: int, mode: Resize, normalise: bool = False
+) -> npt.NDArray[Any]:
     """`pixels` at another size, without regard to the aspect ratio.
 
     Args:
@@ -120,19 +142,33 @@ def resize(pixels: Pixels, height: int, width: int, mode: Resize) -> npt.NDArray
             `x * in / out`, no antialiasing; float32 result. "pillow": Pillow's BILINEAR, which
             widens its triangle when it shrinks; uint8. "opencv": OpenCV's INTER_LINEAR, samples at
             `(x + 1/2) * in / out - 1/2`, no antialiasing; uint8, within one grey level of it.
+        normalise: bring the result from 0 to 255 to -1 to 1, in float32: `x * 2 / 255 - 1`.
 
     Returns:
-        (height, width, c), float32 in 0 to 255 or uint8.
+        (height, width, c), float32 in 0 to 255 or uint8; float32 in -1 to 1 if normalised.
 
     Raises:
         ConfigError: there is no such mode.
     """
     if mode not in RESIZE_MODES:
         raise ConfigError(f"no resize mode {mode!r}; there are {', '.join(RESIZE_MODES)}")
+    if mode == "tensorflow":
+        return bilinear(pixels, height, width, False, _normalise if normalise else None)
     if mode == "pillow":
-        return _resize_with_pillow(pixels, height, width)
-    resized = bilinear(pixels, height, width, half_pixel=mode == "opencv")
-    return np.rint(resized).astype(np.uint8) if mode == "opencv" else resized
+        resized = _resize_with_pillow(pixels, height, width)
+    else:
+        resized = np.rint(bilinear(pixels, height, width, True)).astype(np.uint8)
+    if not normalise:
+        return resized
+    values = resized.astype(np.float32)
+    _normalise(values)
+    return values
+
+
+def _normalise(values: Floats) -> None:
+    # Doubling is exact, so that this division rounds as doubling and dividing by 255 does.
+    values /= np.float32(127.5)
+    values -= np.float32(1)
 
 
 def _resize_with_pillow(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -144,43 +180,72 @@ def _resize_with_pillow(pixels: Pixels, height: int, width: int) -> Pixels:
     return resized[:, :, None] if grey else resized
 
 
-def bilinear(pixels: Pixels, height: int, width: int, half_pixel: bool) -> npt.NDArray[np.float32]:
+def bilinear(
+    pixels: Pixels,
+    height: int,
+    width: int,
+    half_pixel: bool,
+    after: Callable[[Floats], None] | None = None,
+) -> Floats:
     """Two-tap interpolation along y, then along x: (height, width, c) float32 in 0 to 255.
 
     A place `i` of the result samples at `i * in / out`, or with `half_pixel` at
     `(i + 1/2) * in / out - 1/2`, within the image.
+
+    Args:
+        pixels: (h, w, c) uint8.
+        height: of the result.
+        width: of the result.
+        half_pixel: where to sample.
+        after: done to each band of rows of the result, in place, while it is in the cache.
     """
     rows, columns, channels = pixels.shape
-    top, bottom, down = _taps(rows, height, half_pixel)
-    left, right, across = _taps(columns, width, half_pixel)
-    channel = np.arange(channels)
-    left = (left[:, None] * channels + channel).ravel()
-    right = (right[:, None] * channels + channel).ravel()
-    across = across.repeat(channels)
-    flat = pixels.reshape(rows, columns * channels)
-    result = np.empty((height, width * channels), np.float32)
-    for start in range(0, height, _BAND):
-        band = slice(start, start + _BAND)
-        upper = flat[top[band]].astype(np.float32)
-        lower = flat[bottom[band]].astype(np.float32)
+    length, wanted = columns * channels, width * channels
+    top, bottom, down = _taps(rows, height, 1, half_pixel)
+    left, right, across = _taps(columns, width, channels, half_pixel)
+    flat = pixels.reshape(rows, length)
+    result = np.empty((height, wanted), np.float32)
+    band = min(height, max(1, _BAND // length))
+    # All that a band needs, once for all bands.
+    bytes_ = np.empty((band, length), np.uint8)
+    uppers, lowers = np.empty((2, band, length), np.float32)
+    ends = np.empty((band, wanted), np.float32)
+    for start in range(0, height, band):
+        places = slice(start, start + band)
+        begin = result[places]
+        n = len(begin)
+        picked, upper, lower, end = bytes_[:n], uppers[:n], lowers[:n], ends[:n]
+        # The indices are within the rows; "clip" is the mode in which NumPy does not check them.
+        np.copyto(upper, flat.take(top[places], 0, picked, "clip"))
+        np.copyto(lower, flat.take(bottom[places], 0, picked, "clip"))
         lower -= upper
-        lower *= down[band, None]
+        lower *= down[places, None]
         upper += lower
-        # The indices are within the row; "clip" is the mode in which NumPy does not check them.
-        begin, end = upper.take(left, 1, mode="clip"), upper.take(right, 1, mode="clip")
+        upper.take(left, 1, begin, "clip")
+        upper.take(right, 1, end, "clip")
         end -= begin
         end *= across
-        np.add(begin, end, out=result[band])
+        begin += end
+        if after is not None:
+            after(begin)
     return result.reshape(height, width, channels)
 
 
-def _taps(
-    size: int, wanted: int, half_pixel: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The two samples and the weight of the second for each of `wanted` places along an axis."""
+@functools.lru_cache(maxsize=256)
+def _taps(size: int, wanted: int, channels: int, half_pixel: bool) -> tuple[Ints, Ints, Floats]:
+    """The two samples and the weight of the second for each of `wanted` places along an axis.
+
+    With several channels, for each channel of each place: indices of numbers, not of pixels.
+    """
     place = np.arange(wanted, dtype=np.float32)
     step = np.float32(size) / np.float32(wanted)
     place = (place + np.float32(0.5)) * step - np.float32(0.5) if half_pixel else place * step
     place = np.maximum(place, np.float32(0))
     low = np.minimum(np.floor(place).astype(np.int64), size - 1)
-    return low, np.minimum(low + 1, size - 1), place - low.astype(np.float32)
+    high, weight = np.minimum(low + 1, size - 1), place - low.astype(np.float32)
+    channel = np.arange(channels)
+    low, high = ((taps[:, None] * channels + channel).ravel() for taps in (low, high))
+    weight = weight.repeat(channels)
+    for table in (low, high, weight):
+        table.flags.writeable = False  # they are shared
+    return low, high, weight

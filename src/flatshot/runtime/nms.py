@@ -18,7 +18,7 @@ when it reports more than one of them.) A score that is not a number is never a 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,12 @@ _LOG = logging.getLogger("flatshot")
 # Candidates that are compared with each other at once: few enough that most images, which keep
 # 100, need one or two rounds, and enough that NumPy's cost of a call does not count.
 _BLOCK = 96
+_LATER = np.triu(np.ones((_BLOCK, _BLOCK), bool), 1)
+# So many pairs of anchor and class are sorted at once without a thought.
+_FEW = 2048
+
+Candidates = Iterator[tuple[Ints, Ints]]
+Decoder = Callable[[Ints], Floats]
 
 
 class Selected(NamedTuple):
@@ -76,15 +82,21 @@ def postprocess(
         np.asarray(part, np.float32) for part in (box_encodings, scores, anchors)
     )
     _check_shapes(box_encodings, scores, anchors, settings)
-    boxes = decode(box_encodings, anchors, settings)
-    scores = scores[:, scores.shape[1] - settings.num_classes :]
-    bad = (boxes[:, 0] > boxes[:, 2]) | (boxes[:, 1] > boxes[:, 3])
-    dropped = int(np.count_nonzero(bad))
+
+    def decoded(rows: Ints) -> Floats:
+        return decode(box_encodings[rows], anchors[rows], settings)
+
+    dropped = 0
+    # Only an anchor of negative size can make a box that ends before it begins.
+    if (anchors[:, 2:] < 0).any():
+        boxes = decode(box_encodings, anchors, settings)
+        bad = (boxes[:, 0] > boxes[:, 2]) | (boxes[:, 1] > boxes[:, 3])
+        dropped = int(np.count_nonzero(bad))
+        scores = np.where(bad[:, None], np.float32(np.nan), scores)
     if dropped:
         _LOG.warning("%d boxes that end before they begin were left out", dropped)
-        scores = np.where(bad[:, None], np.float32(np.nan), scores)
     select = _regular if settings.use_regular_nms else _fast
-    return select(boxes, scores, settings, dropped)
+    return Selected(*select(scores, decoded, settings), dropped)
 
 
 def _check_shapes(
@@ -110,7 +122,7 @@ def decode(box_encodings: Floats, anchors: Floats, settings: PostProcessSettings
     double precision and rounded to float32 before they are added.
     """
     code = box_encodings[:, :4].astype(np.float64)
-    centre, size = np.split(anchors.astype(np.float64), 2, axis=1)
+    centre, size = anchors[:, :2].astype(np.float64), anchors[:, 2:].astype(np.float64)
     # The operator keeps its scales in single precision.
     shift = np.array([settings.y_scale, settings.x_scale], np.float32)
     stretch = np.array([settings.h_scale, settings.w_scale], np.float32)
@@ -122,58 +134,77 @@ def decode(box_encodings: Floats, anchors: Floats, settings: PostProcessSettings
 
 
 def _regular(
-    boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped: int
-) -> Selected:
-    best = _greedy(
-        _pairs(scores, np.float32(settings.nms_score_threshold), settings.max_detections),
-        boxes,
+    scores: Floats, decoded: Decoder, settings: PostProcessSettings
+) -> tuple[Floats, Ints, Floats]:
+    anchors, classes, boxes = _greedy(
+        _pairs(scores, settings),
+        decoded,
         np.float32(settings.nms_iou_threshold),
         settings.max_detections,
         settings.detections_per_class,
     )
-    anchors, classes = best
-    return Selected(boxes[anchors], classes, scores[anchors, classes], dropped)
+    background = scores.shape[1] - settings.num_classes
+    return boxes, classes, scores[anchors, classes + background]
 
 
-def _fast(boxes: Floats, scores: Floats, settings: PostProcessSettings, dropped: int) -> Selected:
-    rows = np.arange(len(scores))
-    ranked = np.argmax(scores, axis=1)
-    best = scores[rows, ranked]
-    if np.isnan(best).any():  # argmax stops at what is not a number
-        scores = np.where(np.isnan(scores), np.float32(-np.inf), scores)
-        ranked = np.argmax(scores, axis=1)
-        best = scores[rows, ranked]
+def _fast(
+    scores: Floats, decoded: Decoder, settings: PostProcessSettings
+) -> tuple[Floats, Ints, Floats]:
+    scores = scores[:, scores.shape[1] - settings.num_classes :]
+    best = _best_of_rows(scores)
     candidates = np.flatnonzero(best >= np.float32(settings.nms_score_threshold))
     order = candidates[np.argsort(-best[candidates], kind="stable")]
-    anchors, _ = _greedy(
+    anchors, _, boxes = _greedy(
         iter([(order, np.zeros_like(order))]),
-        boxes,
+        decoded,
         np.float32(settings.nms_iou_threshold),
         settings.max_detections,
         settings.max_detections,
     )
     columns = min(settings.max_classes_per_detection, settings.num_classes)
-    classes = ranked[anchors, None]
-    if columns > 1:
-        classes = np.argsort(-scores[anchors], axis=1, kind="stable")[:, :columns]
-    flat = np.repeat(anchors, columns)
-    return Selected(boxes[flat], classes.ravel(), scores[flat, classes.ravel()], dropped)
+    # What is not a number comes after everything that is one.
+    found = scores[anchors]
+    found = np.where(np.isnan(found), np.float32(-np.inf), found)
+    if columns == 1:
+        classes = np.argmax(found, axis=1, keepdims=True)
+    else:
+        classes = np.argsort(-found, axis=1, kind="stable")[:, :columns]
+    values = np.take_along_axis(found, classes, axis=1)
+    return np.repeat(boxes, columns, axis=0), classes.ravel(), values.ravel()
 
 
-Candidates = Iterator[tuple[Ints, Ints]]
+def _best_of_rows(scores: Floats) -> Floats:
+    """The best score of each row, passing over what is not a number."""
+    best: Floats = scores.max(axis=1)
+    return np.fmax.reduce(scores, axis=1) if np.isnan(best).any() else best
 
 
-def _pairs(scores: Floats, threshold: np.float32, wanted: int) -> Candidates:
-    """The (anchor, class) pairs that reach `threshold`, best first, in growing portions.
+def _pairs(scores: Floats, settings: PostProcessSettings) -> Candidates:
+    """The (anchor, class) pairs that reach the threshold, best first.
 
-    The k-th best of the anchors' best scores is a floor that at least k pairs reach, and only the
-    anchors above it can hold them. So a portion is found without sorting all pairs.
+    Where they are few they come at once, and in growing portions where they are many: the k-th best
+    of the anchors' best scores is a floor that at least k pairs reach, and only the anchors above
+    it can hold them. So a portion is found without sorting all pairs.
     """
-    # fmax passes over what is not a number, and `>=` is false for it.
-    best = np.fmax.reduce(scores, axis=1)
+    # It is false for what is not a number.
+    reached = scores >= np.float32(settings.nms_score_threshold)
+    background = scores.shape[1] - settings.num_classes
+    if np.count_nonzero(reached) > _FEW:
+        yield from _portions(scores[:, background:], settings)
+        return
+    row, column = np.divmod(np.flatnonzero(reached), scores.shape[1])
+    if background:
+        row, column = row[column > 0], column[column > 0]
+    order = np.lexsort((row, column, -scores[row, column]))
+    yield row[order], column[order] - background
+
+
+def _portions(scores: Floats, settings: PostProcessSettings) -> Candidates:
+    threshold = np.float32(settings.nms_score_threshold)
+    best = _best_of_rows(scores)
     rows = np.flatnonzero(best >= threshold)
     rows = rows[np.argsort(-best[rows], kind="stable")]
-    depth = max(wanted, _BLOCK)
+    depth = max(settings.max_detections, _BLOCK)
     ceiling = np.float32(np.inf)
     first = True
     while rows.size:
@@ -191,34 +222,33 @@ def _pairs(scores: Floats, threshold: np.float32, wanted: int) -> Candidates:
 
 
 def _greedy(
-    portions: Candidates, boxes: Floats, threshold: np.float32, limit: int, group_limit: int
-) -> tuple[Ints, Ints]:
-    """The anchors and groups that are kept of candidates that come best first.
+    portions: Candidates, decoded: Decoder, threshold: np.float32, limit: int, group_limit: int
+) -> tuple[Ints, Ints, Floats]:
+    """The anchors, groups and boxes that are kept of candidates that come best first.
 
     Args:
         portions: (anchors, groups) of candidates; groups do not compete with each other.
-        boxes: (n, 4) of all anchors.
+        decoded: gives the (n, 4) boxes of n anchors.
         threshold: overlap above which the later of two candidates goes.
         limit: how many are kept in all.
         group_limit: how many are kept of one group.
     """
     kept_anchors = np.zeros(0, np.int64)
     kept_groups = np.zeros(0, np.int64)
+    kept_boxes = np.zeros((0, 4), np.float32)
     for anchors, groups in _blocks(portions):
-        rivals = (kept_groups[:, None] == groups) & overlaps(
-            boxes[kept_anchors], boxes[anchors], threshold
-        )
-        free = ~rivals.any(axis=0)
-        anchors, groups = anchors[free], groups[free]
-        taken = _within(anchors, groups, boxes, threshold)
+        boxes = decoded(anchors)
+        taken = _free(kept_groups, kept_boxes, groups, boxes, threshold)
         kept_anchors = np.concatenate([kept_anchors, anchors[taken]])
         kept_groups = np.concatenate([kept_groups, groups[taken]])
+        kept_boxes = np.concatenate([kept_boxes, boxes[taken]])
         if group_limit < limit:
             room = _rank(kept_groups) < group_limit
             kept_anchors, kept_groups = kept_anchors[room], kept_groups[room]
+            kept_boxes = kept_boxes[room]
         if kept_anchors.size >= limit:
             break
-    return kept_anchors[:limit], kept_groups[:limit]
+    return kept_anchors[:limit], kept_groups[:limit], kept_boxes[:limit]
 
 
 def _blocks(portions: Candidates) -> Candidates:
@@ -227,16 +257,21 @@ def _blocks(portions: Candidates) -> Candidates:
             yield anchors[start : start + _BLOCK], groups[start : start + _BLOCK]
 
 
-def _within(anchors: Ints, groups: Ints, boxes: Floats, threshold: np.float32) -> Ints:
-    """The positions that survive among themselves, the earlier of two rivals staying."""
-    chosen = boxes[anchors]
+def _free(
+    kept_groups: Ints, kept_boxes: Floats, groups: Ints, boxes: Floats, threshold: np.float32
+) -> npt.NDArray[np.bool_]:
+    """Which of a block neither what is kept suppresses nor a survivor of the block before it."""
+    alive = np.ones(groups.size, bool)
+    if kept_groups.size:
+        rivals = (kept_groups[:, None] == groups) & overlaps(kept_boxes, boxes, threshold)
+        alive = ~rivals.any(axis=0)
     # Row i holds those after i that it would suppress.
-    rivals = np.triu((groups[:, None] == groups) & overlaps(chosen, chosen, threshold), 1)
-    alive = np.ones(anchors.size, bool)
-    for position in np.flatnonzero(rivals.any(axis=1)):
+    rivals = (groups[:, None] == groups) & overlaps(boxes, boxes, threshold)
+    rivals &= _LATER[: groups.size, : groups.size]
+    for position in np.flatnonzero(rivals.any(axis=1)).tolist():
         if alive[position]:
             alive &= ~rivals[position]
-    return np.flatnonzero(alive)
+    return alive
 
 
 def _rank(groups: Ints) -> Ints:
@@ -257,12 +292,19 @@ def overlaps(a: Floats, b: Floats, threshold: np.float32) -> npt.NDArray[np.bool
     image. The order of the operations is the operator's. A box without an area overlaps nothing:
     its share is 0, or 0 / 0, for which a comparison is false.
     """
+    top, left, bottom, right = np.ascontiguousarray(b.T)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
         area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
-        area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-        height = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
-        width = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+        area_b = (bottom - top) * (right - left)
         zero = np.float32(0)
-        common = np.maximum(height, zero) * np.maximum(width, zero)
-        share = common / (area_a[:, None] + area_b - common)
-        return np.asarray(share > threshold)
+        common = np.minimum(a[:, 2, None], bottom)
+        common -= np.maximum(a[:, 0, None], top)
+        np.maximum(common, zero, out=common)
+        width = np.minimum(a[:, 3, None], right)
+        width -= np.maximum(a[:, 1, None], left)
+        np.maximum(width, zero, out=width)
+        common *= width
+        union = area_a[:, None] + area_b
+        union -= common
+        common /= union
+        return np.asarray(common > threshold)
