@@ -58,12 +58,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the detector's folder")
     parser.add_argument("--work", type=Path, default=Path("work"), help="for scenes and states")
-    parser.add_argument("--scenes", type=int, default=9000)
-    parser.add_argument("--steps", type=int, default=7500)
+    parser.add_argument("--scenes", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="more are slower at this size")
     arguments = parser.parse_args()
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -72,14 +72,14 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     arguments.work.mkdir(parents=True, exist_ok=True)
     config = read_config(load_pipeline(HERE / "pipeline.config"))
-    pixels, truth = drawn(arguments.work, arguments.scenes, arguments.threads)
+    pixels, truth = drawn(arguments.work, arguments.scenes)
     network = Network(config).to(memory_format=torch.channels_last)
     average = train(network, config, pixels, truth, arguments)
     network.load_state_dict(average)
     write(network, arguments.output, arguments.steps)
 
 
-def drawn(work: Path, count: int, processes: int) -> tuple[np.ndarray, Truth]:
+def drawn(work: Path, count: int) -> tuple[np.ndarray, Truth]:
     """The training scenes' pixels (count, h, w, 3) uint8, mapped from `work`, and their truth."""
     place = work / f"scenes-{count}.npy"
     truth_place = work / f"truth-{count}.npz"
@@ -88,7 +88,7 @@ def drawn(work: Path, count: int, processes: int) -> tuple[np.ndarray, Truth]:
         pixels = np.lib.format.open_memmap(place, "w+", np.uint8, shape)
         boxes, classes = [], []
         seeds = range(FIRST_SCENE, FIRST_SCENE + count)
-        with multiprocessing.Pool(processes) as pool:
+        with multiprocessing.Pool() as pool:
             for number, scene in enumerate(pool.imap(scenes.draw_scene, seeds, chunksize=20)):
                 pixels[number] = scene[0]
                 boxes.append(scene[1])

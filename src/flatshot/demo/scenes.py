@@ -28,9 +28,11 @@ from flatshot.formats.files import StrPath
 CLASSES = ("disc", "ring", "square", "triangle", "star", "cross")
 SIZE = (256, 256)
 # Of a shape's diameter, as a part of the scene's shorter side.
-DIAMETERS = (0.24, 0.54)
+DIAMETERS = (0.3, 0.6)
 # Of a shape that can be seen at least, of its pixels; less is too little to tell what it is.
 MIN_VISIBLE = 0.5
+# Likewise where one shape happens to lie on another; what is hidden more is hidden on purpose.
+MIN_VISIBLE_BY_CHANCE = 0.7
 # Two shapes are a pair across classes where their boxes overlap more than this, the suppression
 # threshold of the Object Detection API's configurations.
 PAIR_IOU = 0.6
@@ -99,10 +101,10 @@ class _Scene:
         seen = self.seen(number, hidden_by)
         return float(seen.sum() / max(int(shape.solid.sum()), 1))
 
-    def fits(self, shape: _Shape) -> bool:
-        """Whether `shape` leaves enough to be seen of all that it would hide."""
+    def fits(self, shape: _Shape, least: float) -> bool:
+        """Whether `shape` leaves at least the part `least` to be seen of each that it hides."""
         under = np.unique(self.owners[shape.window][shape.solid])
-        return all(self.visible(int(n), shape) >= MIN_VISIBLE for n in under if n)
+        return all(self.visible(int(n), shape) >= least for n in under if n)
 
     def put(self, shape: _Shape) -> None:
         """Draw `shape` on top of the others."""
@@ -241,26 +243,26 @@ def _box(mask: Mask) -> Box:
 def _populate(scene: _Scene) -> None:
     """Put shapes on the scene: alone, in pairs across classes, beside one of their own."""
     rng = scene.rng
-    wanted = int(rng.integers(3, 8))
+    wanted = int(rng.integers(2, 6))
     for _ in range(4 * wanted):
         if len(scene.shapes) >= wanted:
             return
         shape = _random_shape(scene)
-        if _crowded(scene, shape) or not scene.fits(shape):
+        if _crowded(scene, shape) or not scene.fits(shape, MIN_VISIBLE_BY_CHANCE):
             continue
         scene.put(shape)
         fate = rng.random()
-        if fate < 0.22:
+        if fate < 0.16:
             _put_pair(scene, shape)
-        elif fate < 0.45:
+        elif fate < 0.4:
             _put_neighbour(scene, shape)
     if not scene.shapes:
         scene.put(_random_shape(scene))
 
 
 def _crowded(scene: _Scene, shape: _Shape) -> bool:
-    """Whether more than a quarter of `shape` would lie on others; pairs are made on purpose."""
-    return float(np.mean(scene.owners[shape.window][shape.solid] > 0)) > 0.25
+    """Whether more than a tenth of `shape` would lie on others; pairs are made on purpose."""
+    return float(np.mean(scene.owners[shape.window][shape.solid] > 0)) > 0.1
 
 
 def _random_shape(scene: _Scene) -> _Shape:
@@ -284,13 +286,18 @@ def _put_pair(scene: _Scene, under: _Shape) -> None:
     number = len(scene.shapes)
     for _ in range(6):
         kind = (under.kind + int(rng.integers(1, len(CLASSES)))) % len(CLASSES)
+        if CLASSES[kind] == "ring":
+            continue  # What fills a ring's hole looks like a disc.
         diameter = under.diameter * float(rng.uniform(0.8, 1.02))
         jitter = rng.uniform(-0.03, 0.03, 2) * under.diameter
         centre = (under.centre[0] + float(jitter[0]), under.centre[1] + float(jitter[1]))
         over = _shape(rng, kind, centre, diameter, scene.owners.shape)
         left, top, width, height = _box(over.solid)
         box = (left + over.left, top + over.top, width, height)
-        if scene.fits(over) and _iou(_box(scene.seen(number, over)), box) > PAIR_IOU + 0.03:
+        if (
+            scene.fits(over, MIN_VISIBLE)
+            and _iou(_box(scene.seen(number, over)), box) > PAIR_IOU + 0.03
+        ):
             scene.put(over)
             return
 
@@ -311,7 +318,7 @@ def _put_neighbour(scene: _Scene, beside: _Shape) -> None:
         if not (margin < centre[0] < height - margin and margin < centre[1] < width - margin):
             continue
         shape = _shape(rng, beside.kind, centre, diameter, scene.owners.shape)
-        if scene.fits(shape):
+        if scene.fits(shape, MIN_VISIBLE):
             scene.put(shape)
             return
 
@@ -413,7 +420,10 @@ def _colour(
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    return _colour(rng, (0.45, 1.0), (0.6, 1.0)), _colour(rng, (0.2, 1.0), (0.4, 1.0))
+    """The colours of a shape's texture: the second is the first, with some of another one."""
+    first = _colour(rng, (0.45, 1.0), (0.6, 1.0))
+    other = _colour(rng, (0.2, 1.0), (0.3, 1.0))
+    return first, first + np.float32(rng.uniform(0.3, 0.6)) * (other - first)
 
 
 def _grid(rng: np.random.Generator, height: int, width: int) -> tuple[Floats, Floats]:
@@ -494,7 +504,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Floats:
     base += veil * (colours[2] - base)
     image = Image.fromarray((np.clip(base, 0, 1) * 255).astype(np.uint8))
     canvas = ImageDraw.Draw(image)
-    for _ in range(int(rng.integers(6, 26))):
+    for _ in range(int(rng.integers(3, 13))):
         _litter(rng, canvas, height, width)
     littered: Floats = np.asarray(image, np.float32) / np.float32(255)
     return littered
