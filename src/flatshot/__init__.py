@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from flatshot.evaluation.dataset import CocoDataset
     from flatshot.evaluation.evaluate import Result, evaluate
     from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
-    from flatshot.formats.graphdef import Graph, load_graph
+    from flatshot.formats.graph_files import load_graph
+    from flatshot.formats.graphdef import Graph
     from flatshot.models.export import export
     from flatshot.records.store import Records
     from flatshot.runtime.detections import Detections
@@ -68,7 +69,7 @@ _HOMES = {
     "evaluate": "flatshot.evaluation.evaluate",
     "export": "flatshot.models.export",
     "inspect": "flatshot.compiler.inspection",
-    "load_graph": "flatshot.formats.graphdef",
+    "load_graph": "flatshot.formats.graph_files",
     "write_checkpoint": "flatshot.formats.checkpoint",
 }
 

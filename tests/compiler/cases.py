@@ -133,7 +133,14 @@ def cases() -> dict[str, list[Graph]]:
         ],
         "resize_nearest": list(_resizes("ResizeNearestNeighbor")),
         "resize_bilinear": list(_resizes("ResizeBilinear")),
-        "shape": [_as_float(x, make("z", "Shape", "x"))],
+        "shape": [
+            graph(
+                placeholder("x", 2, 3, 5, 4),
+                make("sides", "Shape", "x"),
+                make("numbers", "Cast", "sides", DstT=DataType.DT_FLOAT),
+                make("y", "Mul", "x", "numbers"),
+            )
+        ],
         "fill": [
             graph(x, const("dims", [3, 4, 5]), const("v", 1.5), make("z", "Fill", "dims", "v"),
                   make("y", "Mul", "z", "x"))

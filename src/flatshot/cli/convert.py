@@ -3,7 +3,6 @@
 import json
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +13,16 @@ from flatshot.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from flatshot.formats.graphdef import Graph
+    from flatshot.formats.pipeline import Pipeline
 
 _log = logging.getLogger("flatshot")
+
+_SETTINGS = (
+    "max_detections",
+    "max_classes_per_detection",
+    "detections_per_class",
+    "use_regular_nms",
+)
 
 
 @click.command(cls=AbslCommand)
@@ -68,8 +75,10 @@ def command(
 ) -> None:
     """Write the TensorFlow Lite model of a detector.
 
-    SOURCE is a frozen graph (.pb, .pbtxt), or a checkpoint (a directory, a prefix), which is
-    exported on the way. The flags are those of toco; those of export serve a checkpoint only.
+    SOURCE is a graph (.pb, .pbtxt, a SavedModel of TensorFlow 1, a .meta file, the model.json of
+    TensorFlow.js), or a checkpoint (a directory, a prefix), which is exported on the way. A graph
+    with preprocessing and post-processing of its own is cut between them; what the flags of export
+    say of the post-processing goes before what the graph says.
     """
     from flatshot.compiler.convert import convert
 
@@ -83,13 +92,16 @@ def command(
             f"--inference_type {inference_type}: only FLOAT models are written so far"
         )
     shapes = _parse_shapes(input_shapes)
+    graph, pipeline, postprocess = _load(ctx, place, options)
     model = convert(
-        _load(ctx, place, options),
+        graph,
         cut=cut,
         input_arrays=split_names(input_arrays),
         input_shapes=shapes,
         output_arrays=split_names(output_arrays),
         allow_custom_ops=allow_custom_ops,
+        pipeline=pipeline,
+        postprocess=postprocess,
     )
     path = model.save(output_file)
     for line in model.log.lines():
@@ -100,18 +112,29 @@ def command(
         click.echo(path)
 
 
-def _load(ctx: click.Context, place: str, options: dict[str, Any]) -> "Graph":
-    """The graph in a file, or that of a checkpoint."""
-    from flatshot.formats.graphdef import load_graph
+def _load(
+    ctx: click.Context, place: str, options: dict[str, Any]
+) -> "tuple[Graph, Pipeline | None, dict[str, Any]]":
+    """The graph in a file, or that of a checkpoint; a configuration and settings to cut it with."""
+    from flatshot.compiler.frozen.cut import is_cut
+    from flatshot.formats.graph_files import is_graph, load_graph
+    from flatshot.formats.pipeline import load_pipeline
     from flatshot.models.export import export
 
     given = [name for name in NAMES if _is_given(ctx, name)]
     keywords = arguments(options)
-    if Path(place).suffix in (".pb", ".pbtxt"):
-        if given:
-            raise click.UsageError(f"--{given[0]} is for a checkpoint; {place} is a graph already")
-        return load_graph(place)
-    return export(place, **keywords)
+    if not is_graph(place):
+        return export(place, **keywords), None, {}
+    graph = load_graph(place)
+    if given and is_cut(graph):
+        raise click.UsageError(f"--{given[0]} is for a checkpoint; {place} is a graph already")
+    config, override = keywords["pipeline_config"], keywords["config_override"]
+    if override and not config:
+        raise click.UsageError("--config_override changes a configuration: give its path as well")
+    settings = {name: keywords[name] for name in given if name in _SETTINGS}
+    if settings.get("max_detections") == "auto":
+        del settings["max_detections"]  # the graph's own total, else the configuration's
+    return graph, load_pipeline(config, override) if config else None, settings
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:

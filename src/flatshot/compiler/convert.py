@@ -1,12 +1,14 @@
 """Step 2: a frozen graph to a .tflite, what `toco` does, with its flags as arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from flatshot.compiler.emitter import emit
+from flatshot.compiler.frozen.cut import NORMALISATION, cut_frozen, is_cut
+from flatshot.compiler.frozen.folding import fold_shapes
 from flatshot.compiler.importer import (
     POSTPROCESS_COUNT,
     Boundary,
@@ -21,6 +23,7 @@ from flatshot.formats import custom_options, files, tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
+from flatshot.formats.pipeline import Pipeline
 from flatshot.version import VERSION
 
 POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{k}" for k in range(1, POSTPROCESS_COUNT)))
@@ -67,8 +70,13 @@ def convert(
     input_shapes: Sequence[tuple[int, ...]] = (),
     output_arrays: Sequence[str] = (),
     allow_custom_ops: bool = False,
+    pipeline: Pipeline | None = None,
+    postprocess: Mapping[str, int | bool] | None = None,
 ) -> Model:
     """The TensorFlow Lite model of a frozen graph.
+
+    A detector that other tools froze, with preprocessing and post-processing of its own, is cut at
+    its heads first: see `flatshot.compiler.frozen.cut`.
 
     Args:
         graph: what `flatshot.export` gives or `flatshot.load_graph` reads.
@@ -79,20 +87,28 @@ def convert(
         output_arrays: names of the outputs; if none are given, the four of the post-processing
             operator, or with `cut` or without the operator the raw outputs.
         allow_custom_ops: write operators that are not known as custom ones.
+        pipeline: for a detector that is cut, what its graph does not say.
+        postprocess: for a detector that is cut, options of its post-processing operator
+            (`max_detections`, `use_regular_nms` and so on) that go before the graph's own.
 
     Raises:
         GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit.
+        UnsupportedError: the graph is to be cut and is no single-shot detector.
         UnsupportedOpError: operators that are not known, all of them at once.
     """
+    if not (input_arrays or output_arrays or is_cut(graph)):
+        shape = input_shapes[0] if input_shapes else None
+        graph, input_shapes = cut_frozen(graph, pipeline, shape, postprocess), ()
     boundary = Boundary(
         inputs=tuple(input_arrays),
         shapes=tuple(tuple(shape) for shape in input_shapes),
         outputs=tuple(output_arrays) or default_outputs(graph, cut=cut),
         allow_custom_ops=allow_custom_ops,
     )
+    graph = fold_shapes(graph, boundary)
     ir = import_graph(graph, boundary)
     run_passes(ir)
-    metadata = _postprocess_metadata(graph, boundary.outputs)
+    metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}
     return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
@@ -112,6 +128,15 @@ def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:
         f"the graph has no {'' if cut else POSTPROCESS + ' and no '}raw_outputs/*: "
         "name its outputs with --output_arrays"
     )
+
+
+def _input_metadata(graph: Graph) -> dict[str, bytes]:
+    """How pixels become input, where that is another way than the usual 2/255 x - 1."""
+    for node in graph:
+        value = node.attrs.get(NORMALISATION)
+        if node.op == "Placeholder" and isinstance(value, bytes):
+            return {NORMALISATION: value}
+    return {}
 
 
 def _postprocess_metadata(graph: Graph, outputs: Sequence[str]) -> dict[str, bytes]:

@@ -49,7 +49,7 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
         GraphError: a cycle, a missing node, a shape that cannot be.
         UnsupportedOpError: operators that are not known, all of them at once.
     """
-    inputs = _input_shapes(source, boundary)
+    inputs = input_shapes(source, boundary)
     needed = needed_nodes(source, boundary)
     if unused := [name for name in boundary.inputs if name not in needed]:
         raise GraphError(f"no output needs the inputs {_line(*unused)}: leave them out")
@@ -77,7 +77,12 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
     return graph
 
 
-def _input_shapes(source: graphdef.Graph, boundary: Boundary) -> dict[str, Dims]:
+def input_shapes(source: graphdef.Graph, boundary: Boundary) -> dict[str, Dims]:
+    """The shapes of the inputs, by name.
+
+    Raises:
+        GraphError: an input is not in the graph, is no float32, or its shape is not known.
+    """
     names = boundary.inputs or tuple(node.name for node in source if node.op == "Placeholder")
     if boundary.shapes and len(boundary.shapes) != len(names):
         raise GraphError(

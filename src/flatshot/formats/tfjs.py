@@ -76,6 +76,26 @@ def load_model(path: StrPath) -> Graph:
         raise type(error)(f"{path}: {error}") from error
 
 
+def fill_in(graph: Graph, manifest: Any, folder: StrPath) -> Graph:
+    """`graph` with the values of its constants from the weight files in `folder`.
+
+    Raises:
+        FileError: a file is missing or unreadable.
+        FormatError: the manifest is damaged, or has no weights for a constant.
+    """
+    weights = _read_weights({"weightsManifest": manifest}, _Shards(Path(folder)))
+    nodes = []
+    for node in graph:
+        if node.op == "Const":
+            if node.name not in weights:
+                raise FormatError(f"the constant {node.name!r} has no weights in the manifest")
+            attrs = {**node.attrs, "value": weights[node.name]}
+            nodes.append(Node(node.name, node.op, node.inputs, attrs))
+        else:
+            nodes.append(node)
+    return Graph(tuple(nodes))
+
+
 class _Shards:
     """The weight files beside a model, one view for all the paths of a group."""
 

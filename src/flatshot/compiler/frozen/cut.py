@@ -20,13 +20,13 @@ from flatshot.compiler.frozen.decoding import (
     read_scales,
 )
 from flatshot.compiler.frozen.evaluation import Evaluation
+from flatshot.compiler.frozen.folding import constant_node, rename, renamed, settle
 from flatshot.compiler.frozen.preprocessing import NetworkInput, Normalisation, find_input
 from flatshot.compiler.frozen.rewriting import rewrite
 from flatshot.compiler.frozen.scores import Scores, find_scores
 from flatshot.compiler.frozen.suppression import Suppression, read_suppression
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, sort_nodes, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
 from flatshot.compiler.ir import Dims, Value
-from flatshot.compiler.operators import BY_TF_NAME
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
@@ -107,11 +107,18 @@ def cut_frozen(
         UnsupportedError: it is no single-shot detector; the message says why, and where.
     """
     plain = rewrite(graph)
-    anatomy, wiring, evaluation = _dissect(plain, pipeline, input_shape)
+    anatomy, evaluation = _dissect(plain, pipeline, input_shape)
     _report(anatomy)
-    nodes = _network(wiring, anatomy, evaluation)
+    begin = anatomy.network_input.tensor
+    heads = [anatomy.encodings, anatomy.scores.tensor]
+    network = settle(plain, evaluation, [begin], heads)
+    # Names that are interfaces go to what they mean; a node of the graph called so gives way.
+    given = (BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, INPUT, POSTPROCESS)
+    names = {name: f"{name}/of_the_graph" for name in given if name in plain.by_name}
+    names[begin] = INPUT
     attrs = postprocess_attrs(anatomy, pipeline) | dict(settings or {})
-    return Graph((*nodes, *_ends(anatomy, attrs, evaluation)))
+    ends = _ends(anatomy, attrs, evaluation, names)
+    return Graph((_input_node(anatomy), *renamed(network, names), *ends))
 
 
 def dissect(
@@ -123,7 +130,7 @@ def dissect(
 
 def _dissect(
     graph: Graph, pipeline: Pipeline | None, input_shape: Sequence[int] | None
-) -> tuple[Anatomy, Wiring, Evaluation]:
+) -> tuple[Anatomy, Evaluation]:
     wiring = Wiring(graph)
     decoding = find_decoding(wiring)
     network_input = find_input(wiring, wiring.ancestors([decoding.parts.name]))
@@ -142,7 +149,7 @@ def _dissect(
         suppression=read_suppression(wiring, scores.tensor),
         anchors=read_anchors(decoding, evaluation, count),
     )
-    return anatomy, wiring, evaluation
+    return anatomy, evaluation
 
 
 def _fed(wiring: Wiring, tensor: str, shape: Dims) -> dict[str, Value]:
@@ -196,52 +203,6 @@ def _configured_size(pipeline: Pipeline | None) -> tuple[int, int] | None:
 # --- the new graph ------------------------------------------------------------------------------
 
 
-def _network(wiring: Wiring, anatomy: Anatomy, evaluation: Evaluation) -> list[Node]:
-    """The nodes from the new input to the heads, in an order that can run."""
-    graph, begin = wiring.graph, anatomy.network_input.tensor
-    taken = {BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, POSTPROCESS, INPUT}
-    names = {name: f"{name}_in_graph" for name in taken if name in graph.by_name}
-    folded: dict[str, Array] = {}
-
-    def sources(node: Node) -> list[str]:
-        texts = [text for text in data_inputs(node) if text != begin]
-        if node.name in folded or (data := _foldable(node, evaluation)) is None:
-            return [] if node.name in folded else [split_tensor(text)[0] for text in texts]
-        folded[node.name] = data
-        return []
-
-    roots = [wiring.node(text) for text in (anatomy.encodings, anatomy.scores.tensor)]
-    order = sort_nodes(graph, roots, sources)
-    nodes = [_input_node(anatomy)]
-    for node in order:
-        if node.name in folded:
-            nodes.append(_constant(names.get(node.name, node.name), folded[node.name]))
-            continue
-        inputs = tuple(_renamed(text, begin, names) for text in data_inputs(node))
-        nodes.append(Node(names.get(node.name, node.name), node.op, inputs, node.attrs))
-    return nodes
-
-
-def _renamed(text: str, begin: str, names: Mapping[str, str]) -> str:
-    if text == begin:
-        return INPUT
-    name, number = split_tensor(text)
-    return f"{names.get(name, name)}:{number}" if number else names.get(name, name)
-
-
-def _foldable(node: Node, evaluation: Evaluation) -> Array | None:
-    """What `node` computes from shapes, or with operators that only ever work on them."""
-    if node.op == "Const":
-        return None
-    known = evaluation.value(node.name)
-    arithmetic = known.dtype.kind in "iub" or node.op not in BY_TF_NAME
-    return known.data if arithmetic else None
-
-
-def _constant(name: str, data: Array) -> Node:
-    return Node(name, "Const", (), {"value": np.ascontiguousarray(data)})
-
-
 def _input_node(anatomy: Anatomy) -> Node:
     attrs: dict[str, Attr] = {"dtype": DataType.DT_FLOAT, "shape": Shape(anatomy.input_shape)}
     normalisation = anatomy.network_input.normalisation
@@ -256,7 +217,12 @@ def normalisation_json(normalisation: Normalisation) -> bytes:
     return json.dumps(record).encode()
 
 
-def _ends(anatomy: Anatomy, attrs: Mapping[str, Attr], evaluation: Evaluation) -> list[Node]:
+def _ends(
+    anatomy: Anatomy,
+    attrs: Mapping[str, Attr],
+    evaluation: Evaluation,
+    names: Mapping[str, str],
+) -> list[Node]:
     """The raw outputs in their shapes, the anchors and the post-processing operator."""
     nodes = []
     for name, tensor, last in (
@@ -264,16 +230,17 @@ def _ends(anatomy: Anatomy, attrs: Mapping[str, Attr], evaluation: Evaluation) -
         (CLASS_PREDICTIONS, anatomy.scores.tensor, anatomy.scores.columns),
     ):
         shape = (1, anatomy.count, last)
+        head = rename(tensor, names)
         if evaluation.value(tensor).dims == shape:
-            nodes.append(Node(name, "Identity", (tensor,), {"T": DataType.DT_FLOAT}))
+            nodes.append(Node(name, "Identity", (head,), {"T": DataType.DT_FLOAT}))
             continue
         nodes += [
-            _constant(f"{name}/shape", np.array(shape, np.int32)),
-            Node(name, "Reshape", (tensor, f"{name}/shape"), {"T": DataType.DT_FLOAT}),
+            constant_node(f"{name}/shape", np.array(shape, np.int32)),
+            Node(name, "Reshape", (head, f"{name}/shape"), {"T": DataType.DT_FLOAT}),
         ]
     inputs = (BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS)
     post = Node(POSTPROCESS, POSTPROCESS, inputs, attrs)
-    return [*nodes, _constant(ANCHORS, anatomy.anchors), post]
+    return [*nodes, constant_node(ANCHORS, anatomy.anchors), post]
 
 
 # --- settings -----------------------------------------------------------------------------------

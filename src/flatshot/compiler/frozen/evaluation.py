@@ -22,6 +22,9 @@ from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import NUMPY_TYPES, Array, DataType, Graph, Node
 
+DESCRIBING = ("Shape", "ShapeN", "Rank", "Size")
+"""Operators that say something of a tensor's shape, no matter what it holds."""
+
 # Large enough for the anchors of any detector, and no trap for memory.
 _MAX_BYTES = 2**28
 
@@ -159,7 +162,7 @@ def _compute(node: Node, inputs: list[Value]) -> list[Value]:
         return [_source(node)]
     if node.op in HANDED_ON:
         return [_like(node, inputs[0])]
-    if node.op in ("Shape", "Rank", "Size", "ShapeN"):
+    if node.op in DESCRIBING:
         return [_described(node, value) for value in inputs]
     operator = BY_TF_NAME.get(node.op)
     if operator is not None and not (node.op == "Div" and inputs[0].dtype.kind in "iu"):

@@ -1,0 +1,107 @@
+"""Shape arithmetic made constant: with a static input, what is computed with shapes is known."""
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from flatshot.compiler.frozen.evaluation import DESCRIBING, Evaluation
+from flatshot.compiler.frozen.rewriting import rewrite
+from flatshot.compiler.frozen.wiring import data_inputs, sort_nodes, split_tensor, tensor_name
+from flatshot.compiler.importer import Boundary, input_shapes
+from flatshot.compiler.ir import Value
+from flatshot.compiler.operators import BY_TF_NAME
+from flatshot.errors import FlatshotError
+from flatshot.formats.graphdef import Array, Graph, Node
+
+_log = logging.getLogger("flatshot")
+
+
+def settle(
+    graph: Graph, evaluation: Evaluation, fed: Iterable[str], outputs: Iterable[str]
+) -> list[Node]:
+    """The nodes that `outputs` need, up to the tensors `fed`, in an order that can run.
+
+    Whole numbers that follow from shapes become constants under the name of the node that
+    computed them, and so does whatever operators compute that TensorFlow Lite has no use for.
+    Control edges go.
+
+    Raises:
+        GraphError: nodes wait for each other, or shapes do not fit.
+        UnsupportedOpError: an operator on the way is not known.
+    """
+    begins = set(fed)
+    folded: dict[str, Array] = {}
+    moving: set[str] = set()
+
+    def sources(node: Node) -> list[str]:
+        if node.name not in folded and node.name not in moving:
+            data = _foldable(node, evaluation)
+            if data is None:
+                moving.add(node.name)
+            else:
+                folded[node.name] = data
+        if node.name in folded:
+            return []
+        return [split_tensor(text)[0] for text in data_inputs(node) if text not in begins]
+
+    roots = [graph.by_name[split_tensor(text)[0]] for text in outputs if text not in begins]
+    nodes = []
+    for node in sort_nodes(graph, roots, sources):
+        if node.name in folded:
+            nodes.append(constant_node(node.name, folded[node.name]))
+        else:
+            nodes.append(Node(node.name, node.op, tuple(data_inputs(node)), node.attrs))
+    return nodes
+
+
+def _foldable(node: Node, evaluation: Evaluation) -> Array | None:
+    if node.op == "Const":
+        return None
+    known = evaluation.value(node.name)
+    return known.data if known.dtype.kind in "iub" or node.op not in BY_TF_NAME else None
+
+
+def constant_node(name: str, data: Array) -> Node:
+    """A constant."""
+    return Node(name, "Const", (), {"value": np.ascontiguousarray(data).reshape(data.shape)})
+
+
+def fold_shapes(graph: Graph, boundary: Boundary) -> Graph:
+    """`graph` as the importer takes it: plain operators, and no arithmetic on shapes.
+
+    A graph without either is returned as it is; so is one in which that cannot be worked out, for
+    the importer to say why.
+    """
+    plain = rewrite(graph)
+    if not any(node.op in DESCRIBING for node in plain):
+        return plain
+    try:
+        shapes = input_shapes(plain, boundary)
+        fed = {name: Value(name, dims, np.dtype(np.float32)) for name, dims in shapes.items()}
+        nodes = settle(plain, Evaluation(plain, fed), fed, boundary.outputs)
+    except FlatshotError as error:
+        _log.info("shapes are not folded: %s", error)
+        return plain
+    return Graph((*(plain.by_name[name] for name in shapes), *nodes))
+
+
+def renamed(nodes: Iterable[Node], names: Mapping[str, str]) -> list[Node]:
+    """`nodes` with other names for themselves and for what they read."""
+    return [
+        Node(
+            names.get(node.name, node.name),
+            node.op,
+            tuple(rename(text, names) for text in node.inputs),
+            node.attrs,
+        )
+        for node in nodes
+    ]
+
+
+def rename(tensor: str, names: Mapping[str, str]) -> str:
+    """What `tensor` is called once nodes, or it alone, are called as `names` says."""
+    if tensor in names:
+        return names[tensor]
+    node, number = split_tensor(tensor)
+    return tensor_name(names[node], number) if node in names else tensor

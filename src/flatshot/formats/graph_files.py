@@ -1,0 +1,54 @@
+"""The door for graphs: whatever file or directory holds one, it comes in as a frozen GraphDef."""
+
+import json
+from pathlib import Path
+
+from flatshot.errors import FormatError
+from flatshot.formats import files, graphdef, saved_model, tfjs
+from flatshot.formats.files import StrPath
+from flatshot.formats.graphdef import Graph
+
+# TensorFlow.js before 2019: a binary GraphDef without values, and the manifest beside it.
+_OLD_TFJS, _OLD_MANIFEST = "tensorflowjs_model.pb", "weights_manifest.json"
+
+
+def is_graph(path: StrPath) -> bool:
+    """Whether `path` names a graph: by its suffix, or as the directory of a SavedModel."""
+    place = Path(path)
+    if place.suffix in (".pb", ".pbtxt", ".meta", ".json"):
+        return True
+    return files.is_directory(place) and saved_model.is_saved_model(place)
+
+
+def load_graph(path: StrPath) -> Graph:
+    """The graph at `path`, its variables frozen.
+
+    Args:
+        path: a GraphDef (`.pb`, text if it is named `*txt`), a SavedModel of TensorFlow 1 (its
+            directory or its `saved_model.pb`), a `.meta` file with its checkpoint beside it, or
+            the `model.json` of a TensorFlow.js graph model with its weights beside it.
+
+    Raises:
+        FileError: a file is missing or unreadable.
+        FormatError: a file is damaged.
+        UnsupportedError: the graph is kept as functions, or is a layers model of Keras.
+    """
+    place = Path(path)
+    if place.suffix == ".json":
+        return tfjs.load_model(place)
+    if place.suffix == ".meta":
+        return saved_model.load_meta_graph(place)
+    if place.name == saved_model.FILE_NAME or files.is_directory(place):
+        return saved_model.load_saved_model(place)
+    manifest = place.with_name(_OLD_MANIFEST)
+    if place.name == _OLD_TFJS and files.is_file(manifest):
+        return _load_old_tfjs(place, manifest)
+    return graphdef.load_graph(place)
+
+
+def _load_old_tfjs(path: Path, manifest: Path) -> Graph:
+    try:
+        groups = json.loads(files.read_bytes(manifest))
+        return tfjs.fill_in(graphdef.load_graph(path), groups, path.parent)
+    except ValueError as error:
+        raise FormatError(f"{manifest}: no JSON: {error}") from error
