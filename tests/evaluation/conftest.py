@@ -44,9 +44,10 @@ class PlannedDetector:
         self.labels: Labels | None = None
         self._delay = delay
 
-    def fork(self) -> "PlannedDetector":
+    def fork(self, threads: int | None = None) -> "PlannedDetector":
         """A copy that notes its calls in the same list."""
         twin = PlannedDetector(self._delay, postprocess=self.postprocess)
+        twin.threads = threads or self.threads
         twin.seen = self.seen
         return twin
 

@@ -357,6 +357,45 @@ def test_forks_work_side_by_side() -> None:
             assert_equal(found, expected)
 
 
+def test_a_fork_has_as_many_threads_as_it_is_told() -> None:
+    """Or as many as the detector that it is made from, which stays as it is."""
+    first = Detector(Tiny().bytes(), threads=2)
+    assert first.fork().threads == 2
+    assert first.fork(threads=1).threads == 1
+    assert first.threads == 2
+    assert_equal(first.fork(threads=3)(PIXELS), first(PIXELS))
+    for bad in (0, -1, True, 1.5):
+        with pytest.raises(ConfigError, match="threads is"):
+            first.fork(threads=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nms", ["regular", "fast"])
+@pytest.mark.parametrize("way", ["numpy", "op"])
+@pytest.mark.parametrize("part", ["boxes", "scores"])
+def test_what_is_not_a_number_is_an_error_of_the_model(part: str, way: Any, nms: Any) -> None:
+    """A broken model is named; it does not look like one that finds nothing."""
+    detector = Detector(Tiny().bytes(), nms=nms, score_threshold=0.5, postprocess=way)
+    raw = detector.network(detector.prepare(PIXELS))
+    assert len(detector.finish(raw)) > 2
+    # The operator puts out boxes, classes, scores; the network, encodings and predictions.
+    place = 0 if part == "boxes" else 2 if way == "op" else 1
+    broken = list(raw)
+    broken[place] = np.full_like(raw[place], np.nan)
+    with pytest.raises(ModelError, match=r"the model: .* not numbers"):
+        detector.finish(tuple(broken))
+
+
+def test_one_score_that_is_not_a_number() -> None:
+    """Among hundreds, and even where it is nobody's best."""
+    for cut in (False, True):
+        detector = Detector(Tiny(cut=cut).bytes(), anchors=ANCHORS)
+        boxes, scores = detector.network(detector.prepare(PIXELS))
+        scores = scores.copy()
+        scores[0, 17, 0] = np.nan
+        with pytest.raises(ModelError, match="raw scores that are not numbers"):
+            detector.finish((boxes, scores))
+
+
 def test_losing_a_class_on_several_threads_is_reported(log: Any) -> None:
     """LiteRT's operator never looks at class t when it suppresses per class on t threads."""
     model = Tiny().bytes()

@@ -138,6 +138,13 @@ def test_load_names_the_file(tmp_path: Path) -> None:
         images.load(tmp_path / "bad.jpg")
     with pytest.raises(FileError, match=r"missing\.jpg"):
         images.load(tmp_path / "missing.jpg")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(ImageError, match=r"empty\.jpg: 0 bytes that are no image"):
+        images.load(tmp_path / "empty.jpg")
+    with pytest.raises(FileError, match="null"):
+        images.load("a\0b.jpg")
+    with pytest.raises(FileError, match="directory"):
+        images.load(tmp_path)
     (tmp_path / "good.png").write_bytes(encoded(picture(), "PNG"))
     assert images.load(tmp_path / "good.png").shape == (37, 53, 3)
 
@@ -210,6 +217,29 @@ def test_pillow_resize_is_pillow(
         plane = Image.fromarray(pixels[:, :, channel])
         want = np.asarray(plane.resize(new[::-1], Image.Resampling.BILINEAR))
         np.testing.assert_array_equal(got[:, :, channel], want)
+
+
+@pytest.mark.parametrize("mode", images.RESIZE_MODES)
+@given(old=SIZES, new=SIZES, seed=st.integers(0, 2**32 - 1))
+def test_normalised_is_what_the_steps_make(
+    mode: images.Resize, old: tuple[int, int], new: tuple[int, int], seed: int
+) -> None:
+    """Doubled, divided by 255, less 1, each rounded to float32: to the bit."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*old, 3), np.uint8)
+    want = images.resize(pixels, *new, mode).astype(np.float32)
+    want = want * np.float32(2) / np.float32(255) - np.float32(1)
+    got = images.resize(pixels, *new, mode, normalise=True)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("band", [1, 700, 10**9])
+def test_the_size_of_a_band_changes_nothing(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row at a time, several, all at once: to the bit."""
+    pixels = np.random.default_rng(8).integers(0, 256, (97, 61, 3), np.uint8)
+    want = images.bilinear(pixels, 41, 83, False)
+    monkeypatch.setattr(images, "_BAND", band)
+    np.testing.assert_array_equal(images.bilinear(pixels, 41, 83, False), want)
 
 
 def test_an_unknown_resize() -> None:

@@ -7,7 +7,6 @@ each image only its detections stay, as small arrays, and a line in the journal 
 """
 
 import contextlib
-import copy
 import logging
 import queue
 import threading
@@ -284,12 +283,10 @@ class _Team:
     """Independent copies of a detector, and the time that making one took."""
 
     def __init__(self, detector: Detector, size: int, threads: int) -> None:
-        single = copy.copy(detector)
-        single.threads = threads
         begin = time.perf_counter()
-        self._detectors = [single.fork()]
+        self._detectors = [detector.fork(threads)]
         self.graph_load = time.perf_counter() - begin
-        self._detectors += [single.fork() for _ in range(size - 1)]
+        self._detectors += [detector.fork(threads) for _ in range(size - 1)]
         self.size = size
 
     def outcomes(

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
@@ -123,8 +124,7 @@ class Detector:
         _check_choice("nms", nms, (None, "regular", "fast"))
         _check_choice("resize", resize, RESIZE_MODES)
         _check_choice("postprocess", postprocess, ("auto", "op", "numpy"))
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ConfigError(f"threads is {threads!r}; it must be a whole number from 1 up")
+        _check_threads(threads)
         changes: dict[str, Option | None] = {
             "use_regular_nms": None if nms is None else nms == "regular",
             "nms_score_threshold": score_threshold,
@@ -177,9 +177,18 @@ class Detector:
             raw = self._anatomy.box_encodings, self._anatomy.class_predictions
             self._outputs = tuple(port.index for port in raw)
 
-    def fork(self) -> "Detector":
-        """A detector that does the same, for another thread; only the model's bytes are shared."""
+    def fork(self, threads: int | None = None) -> "Detector":
+        """A detector that does the same, for another thread; only the model's bytes are shared.
+
+        Its interpreter has `threads` threads; by default as many as this one's.
+
+        Raises:
+            ConfigError: the number of threads is out of range.
+        """
         twin = copy.copy(self)
+        if threads is not None:
+            _check_threads(threads)
+            twin.threads = threads
         twin._start()
         return twin
 
@@ -238,18 +247,23 @@ class Detector:
         return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
 
     def finish(self, raw: Raw) -> Detections:
-        """The detections in what `network` gave: suppression (unless done) and names."""
+        """The detections in what `network` gave: suppression (unless done) and names.
+
+        Raises:
+            ModelError: scores or boxes are not numbers, or scores of a cut model no probabilities.
+        """
         if self.postprocess == "op":
             boxes, classes, scores = self._written(raw)
         else:
             encodings = self._anatomy.box_encodings.real(raw[0])[0]
             predictions = self._anatomy.class_predictions.real(raw[1])[0]
-            if self._anatomy.operator is None:
-                _check_probabilities(predictions, self._source)
+            _check_scores(predictions, self._anatomy.operator is None, self._source)
             assert self._anchors is not None
             boxes, classes, scores, _ = nms.postprocess(
                 encodings, predictions, self._anchors, self.settings
             )
+        if np.isnan(boxes).any() or np.isnan(scores).any():
+            raise ModelError(f"{self._source}: it gives boxes or scores that are not numbers")
         if self.settings.max_classes_per_detection > 1 and not self.settings.use_regular_nms:
             # The classes of a box come together; detections are sorted by score.
             order = np.argsort(-scores, kind="stable")
@@ -278,6 +292,11 @@ def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...])
     if value not in choices:
         known = ", ".join(str(choice) for choice in choices if choice is not None)
         raise ConfigError(f"{name} is {value!r}; there are {known}")
+
+
+def _check_threads(threads: object) -> None:
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ConfigError(f"threads is {threads!r}; it must be a whole number from 1 up")
 
 
 def _model_bytes(model: object) -> tuple[bytes, str]:
@@ -407,10 +426,14 @@ def _luma(pixels: Pixels) -> Pixels:
     return ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)[:, :, None]
 
 
-def _check_probabilities(predictions: npt.NDArray[np.float32], source: str) -> None:
-    low, high = float(predictions.min()), float(predictions.max())
+def _check_scores(predictions: npt.NDArray[np.float32], cut: bool, source: str) -> None:
+    # The largest of numbers is not a number as soon as one of them is not.
+    high = float(predictions.max())
+    if math.isnan(high):
+        raise ModelError(f"{source}: it gives raw scores that are not numbers")
     # A sigmoid or softmax in float16 or with rounding may pass 1 by a last bit.
-    if low < -1e-3 or high > 1 + 1e-3:
+    if cut and (high > 1 + 1e-3 or float(predictions.min()) < -1e-3):
+        low = float(predictions.min())
         raise ModelError(
             f"{source}: raw scores run from {low:.3g} to {high:.3g}, so they are no probabilities; "
             "the cut model must end after its sigmoid"
