@@ -235,6 +235,24 @@ def test_ctrl_c_says_how_to_go_on(
         journal.unlink(missing_ok=True)
 
 
+def test_old_journals_are_swept_away(
+    dataset: str, asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Those of runs abandoned for more than 30 days, when a new run starts; nothing else."""
+    folder = tmp_path / "home" / "runs"
+    folder.mkdir(parents=True)
+    days = {"old.journal": 31, "young.journal": 29, "old.txt": 99}
+    for name, age in days.items():
+        (folder / name).touch()
+        then = time.time() - age * 24 * 3600
+        os.utime(folder / name, (then, then))
+    command = ["benchmark", "m.tflite", "--dataset", dataset]
+    assert run([*command, "--resume", str(tmp_path / "named.journal")]) == 0
+    assert len(list(folder.iterdir())) == 3, "a run with its own journal leaves them alone"
+    assert run(command) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["old.txt", "young.journal"]
+
+
 def test_resume_of_another_run(
     dataset: str,
     asked: list[dict[str, Any]],

@@ -1,11 +1,13 @@
 """Records survive other writers and crashes, and are found by their tags."""
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,10 @@ from tests.evaluation.conftest import planned, write_dataset
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Records:
+def store(tmp_path: Path) -> Iterator[Records]:
     """An empty store."""
-    return Records(tmp_path / "home")
+    with Records(tmp_path / "home") as records:
+        yield records
 
 
 def artefacts(store: Records) -> list[Path]:
@@ -125,10 +128,9 @@ def test_deleting(store: Records) -> None:
     assert artefacts(store) == []
     with pytest.raises(RecordError, match="no record"):
         store.delete(two)
-    rows = sqlite3.connect(store.path / "records.sqlite")
-    assert rows.execute("SELECT count(*) FROM tags").fetchone() == (0,)
-    assert rows.execute("SELECT count(*) FROM artefacts").fetchone() == (0,)
-    rows.close()
+    with contextlib.closing(sqlite3.connect(store.path / "records.sqlite")) as rows:
+        assert rows.execute("SELECT count(*) FROM tags").fetchone() == (0,)
+        assert rows.execute("SELECT count(*) FROM artefacts").fetchone() == (0,)
 
 
 def test_damaged_artefacts(store: Records) -> None:
@@ -250,9 +252,8 @@ def test_files_that_are_no_store(tmp_path: Path) -> None:
         Records(tmp_path)
     assert (tmp_path / "records.sqlite").read_bytes().startswith(b"my thesis")
     Records(tmp_path / "future").close()
-    rows = sqlite3.connect(tmp_path / "future" / "records.sqlite")
-    rows.execute("PRAGMA user_version = 99")
-    rows.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "future" / "records.sqlite")) as rows:
+        rows.execute("PRAGMA user_version = 99")
     with pytest.raises(RecordError, match="later Flatshot"):
         Records(tmp_path / "future")
     (tmp_path / "file").touch()

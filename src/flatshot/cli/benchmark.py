@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,8 @@ LOG = logging.getLogger("flatshot")
 
 # `--resume` without a file: go on with the newest unfinished run of the same settings.
 NEWEST = "<newest>"
+# Journals of runs that were left unfinished are kept so long.
+ABANDONED_SECONDS = 30 * 24 * 3600
 # Options of the post-processing, as the Detector calls them.
 POST_PROCESS = (
     *("nms", "score_threshold", "iou_threshold", "max_detections", "detections_per_class"),
@@ -232,7 +235,17 @@ def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path, bool]:
         if left:
             return left[-1], True
         LOG.info("no unfinished run of this model, data set and settings: starting a new one")
+    _sweep(folder)
     return folder / f"{key}-{os.urandom(4).hex()}.journal", True
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the journals of runs that nobody has gone on with for a month."""
+    for path in folder.glob("*.journal"):
+        # Another process may be sweeping too; and what cannot be deleted does not stop a run.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
 
 
 @contextlib.contextmanager
