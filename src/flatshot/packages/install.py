@@ -268,7 +268,7 @@ class Packages:
             try:
                 sha256 = _check(source, file, part, wanted, pins)
                 yield file, sha256
-                if wanted is None:
+                if wanted is None and source.scheme != "file":
                     # Not before it was of use: a login page must not become what is trusted.
                     pins.set(number, sha256, source)
             except FlatshotError:
