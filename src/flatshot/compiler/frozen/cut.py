@@ -20,12 +20,12 @@ from flatshot.compiler.frozen.decoding import (
     read_scales,
 )
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.folding import constant_node, rename, renamed, settle
+from flatshot.compiler.frozen.folding import rename, renamed, settle
 from flatshot.compiler.frozen.preprocessing import NetworkInput, Normalisation, find_input
 from flatshot.compiler.frozen.rewriting import rewrite
 from flatshot.compiler.frozen.scores import Scores, find_scores
 from flatshot.compiler.frozen.suppression import Suppression, read_suppression
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring, constant_node, data_inputs, split_tensor
 from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.custom_options import POSTPROCESS

@@ -7,7 +7,13 @@ import numpy as np
 
 from flatshot.compiler.frozen.evaluation import DESCRIBING, Evaluation
 from flatshot.compiler.frozen.rewriting import rewrite
-from flatshot.compiler.frozen.wiring import data_inputs, sort_nodes, split_tensor, tensor_name
+from flatshot.compiler.frozen.wiring import (
+    constant_node,
+    data_inputs,
+    sort_nodes,
+    split_tensor,
+    tensor_name,
+)
 from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
@@ -60,11 +66,6 @@ def _foldable(node: Node, evaluation: Evaluation) -> Array | None:
         return None
     known = evaluation.value(node.name)
     return known.data if known.dtype.kind in "iub" or node.op not in BY_TF_NAME else None
-
-
-def constant_node(name: str, data: Array) -> Node:
-    """A constant."""
-    return Node(name, "Const", (), {"value": np.ascontiguousarray(data).reshape(data.shape)})
 
 
 def fold_shapes(graph: Graph, boundary: Boundary) -> Graph:

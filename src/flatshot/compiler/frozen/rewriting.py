@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import constant_node, data_inputs, split_tensor
 from flatshot.errors import UnsupportedOpError
-from flatshot.formats.graphdef import Array, Graph, Node
+from flatshot.formats.graphdef import DataType, Graph, Node
+from flatshot.models.builder import FLOAT
 
 _FUSED = {
     "_FusedConv2D": "Conv2D",
@@ -58,15 +59,16 @@ def _expand_fused(node: Node) -> Iterator[Node]:
     for op, before, name in zip(ops, names, names[1:], strict=False):
         if op == "BiasAdd":
             layout = node.attrs.get("data_format", b"NHWC")
-            yield Node(name, op, (before, others.pop(0)), {"data_format": layout})
+            yield Node(name, op, (before, others.pop(0)), {**FLOAT, "data_format": layout})
         elif op == "FusedBatchNorm":
             epsilon = node.attrs.get("epsilon", 1e-4)
-            batch_norm = {"epsilon": epsilon, "is_training": False}
+            batch_norm = {**FLOAT, "U": DataType.DT_FLOAT, "epsilon": epsilon, "is_training": False}
             yield Node(name, "FusedBatchNormV3", (before, *others[:4]), batch_norm)
             others = others[4:]
         elif op in _ACTIVATIONS:
             alpha = node.attrs.get("leakyrelu_alpha", 0.2)
-            yield Node(name, op, (before,), {"alpha": alpha} if op == "LeakyRelu" else {})
+            extra = {"alpha": alpha} if op == "LeakyRelu" else {}
+            yield Node(name, op, (before,), {**FLOAT, **extra})
         else:
             raise UnsupportedOpError(f"{node.op} {node.name!r}: {op!r} fused to it is not known")
 
@@ -75,15 +77,11 @@ def _expand_padding(node: Node) -> Iterator[Node]:
     pads = node.attrs.get("explicit_paddings")
     if not isinstance(pads, list) or len(pads) != 8:
         raise UnsupportedOpError(f"{node.op} {node.name!r}: explicit_paddings {pads!r}")
-    yield _constant(f"{node.name}/paddings", np.array(pads, np.int32).reshape(4, 2))
+    yield constant_node(f"{node.name}/paddings", np.array(pads, np.int32).reshape(4, 2))
     padded = f"{node.name}/padded"
-    yield Node(padded, "Pad", (node.inputs[0], f"{node.name}/paddings"))
+    yield Node(padded, "Pad", (node.inputs[0], f"{node.name}/paddings"), FLOAT)
     attrs = {key: value for key, value in node.attrs.items() if key != "explicit_paddings"}
     yield Node(node.name, node.op, (padded, *node.inputs[1:]), {**attrs, "padding": b"VALID"})
-
-
-def _constant(name: str, data: Array) -> Node:
-    return Node(name, "Const", (), {"value": data})
 
 
 def decide_branches(graph: Graph) -> Graph:

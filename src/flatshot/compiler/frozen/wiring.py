@@ -4,8 +4,10 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from flatshot.errors import GraphError
-from flatshot.formats.graphdef import Graph, Node
+from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node
 
 # What these do is over before the graph runs, or concerns nobody who runs it.
 HANDED_ON = frozenset(
@@ -38,6 +40,12 @@ def tensor_name(node: str, number: int) -> str:
 def data_inputs(node: Node) -> list[str]:
     """The tensors that `node` reads; control edges carry none."""
     return [text for text in node.inputs if not text.startswith("^")]
+
+
+def constant_node(name: str, data: Array) -> Node:
+    """A constant."""
+    value = np.ascontiguousarray(data).reshape(data.shape)
+    return Node(name, "Const", (), {"dtype": DATA_TYPES[value.dtype], "value": value})
 
 
 class Wiring:
