@@ -102,11 +102,13 @@ def postprocess(
 def _check_shapes(
     box_encodings: Floats, scores: Floats, anchors: Floats, settings: PostProcessSettings
 ) -> None:
-    shapes = f"box encodings {box_encodings.shape}, scores {scores.shape}, anchors {anchors.shape}"
-    if box_encodings.ndim != 2 or scores.ndim != 2 or box_encodings.shape[1] < 4:
-        raise ConfigError(f"raw outputs must be (n, 4 or more) and (n, classes), not {shapes}")
-    if anchors.shape != (len(box_encodings), 4) or len(scores) != len(anchors):
-        raise ConfigError(f"there must be one row for each anchor: {shapes}")
+    flat = box_encodings.ndim != 2 or scores.ndim != 2 or box_encodings.shape[1] < 4
+    if flat or anchors.shape != (len(box_encodings), 4) or len(scores) != len(anchors):
+        must = "be (n, 4 or more) and (n, classes)" if flat else "have one row for each anchor"
+        raise ConfigError(
+            f"raw outputs must {must}, not box encodings {box_encodings.shape}, scores "
+            f"{scores.shape}, anchors {anchors.shape}"
+        )
     if scores.shape[1] - settings.num_classes not in (0, 1):
         raise ConfigError(
             f"num_classes is {settings.num_classes}, and the model has {scores.shape[1]} columns "
@@ -151,7 +153,8 @@ def _fast(
     scores: Floats, decoded: Decoder, settings: PostProcessSettings
 ) -> tuple[Floats, Ints, Floats]:
     scores = scores[:, scores.shape[1] - settings.num_classes :]
-    best = _best_of_rows(scores)
+    # fmax passes over what is not a number.
+    best = np.fmax.reduce(scores, axis=1)
     candidates = np.flatnonzero(best >= np.float32(settings.nms_score_threshold))
     order = candidates[np.argsort(-best[candidates], kind="stable")]
     anchors, _, boxes = _greedy(
@@ -171,12 +174,6 @@ def _fast(
         classes = np.argsort(-found, axis=1, kind="stable")[:, :columns]
     values = np.take_along_axis(found, classes, axis=1)
     return np.repeat(boxes, columns, axis=0), classes.ravel(), values.ravel()
-
-
-def _best_of_rows(scores: Floats) -> Floats:
-    """The best score of each row, passing over what is not a number."""
-    best: Floats = scores.max(axis=1)
-    return np.fmax.reduce(scores, axis=1) if np.isnan(best).any() else best
 
 
 def _pairs(scores: Floats, settings: PostProcessSettings) -> Candidates:
@@ -201,7 +198,7 @@ def _pairs(scores: Floats, settings: PostProcessSettings) -> Candidates:
 
 def _portions(scores: Floats, settings: PostProcessSettings) -> Candidates:
     threshold = np.float32(settings.nms_score_threshold)
-    best = _best_of_rows(scores)
+    best = np.fmax.reduce(scores, axis=1)
     rows = np.flatnonzero(best >= threshold)
     rows = rows[np.argsort(-best[rows], kind="stable")]
     depth = max(settings.max_detections, _BLOCK)
