@@ -233,6 +233,26 @@ def test_bombs(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> No
             extract(path, "b" if kind == "many" else "a", tmp_path / "one")
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_without_end(tmp_path: Path, kind: bytes) -> None:
+    """Extras that would fill the memory are refused when they are announced."""
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, 1 << 33
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(header + bytes(1 << 20)))
+    with pytest.raises(PackageError, match="8589934592 bytes of header"):
+        unpack(tmp_path / "a.tgz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_compressions_in_a_zip(tmp_path: Path, method: int) -> None:
+    """LZMA's memory is the archive's to choose; nobody packs models so."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as file:
+        file.writestr("a", b"data")
+    with pytest.raises(PackageError, match="another way than deflate"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
 def test_a_sparse_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Holes that the archive does not even store count as what they would fill."""
     monkeypatch.setattr(archives, "FLOOR", 1 << 20)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flatshot.errors import ChecksumError, ConfigError, PackageError
-from flatshot.packages.fetch import Patience, download, obtain, sha256_of
+from flatshot.packages.fetch import Patience, _redirected, download, obtain, sha256_of
 from flatshot.packages.sources import parse_source
 from tests.packages.conftest import IMPATIENT, sha256
 from tests.packages.internet import Internet, Page
@@ -209,6 +209,15 @@ def test_redirects_off_https(net: Internet, target: Path, leads: str) -> None:
     assert not target.exists()
 
 
+@pytest.mark.parametrize("leads", ["http://127.0.0.1/file", "http://example.org/file", "ftp:x"])
+def test_redirects_from_https(leads: str) -> None:
+    """From https nothing else follows, not even this machine's http."""
+    assert _redirected("https://a.org/b/c", "../d") == "https://a.org/d"
+    assert _redirected("https://a.org/b", "https://c.org/d") == "https://c.org/d"
+    with pytest.raises(PackageError, match=r"https://a\.org/b leads to .* is not https"):
+        _redirected("https://a.org/b", leads)
+
+
 def test_redirects_in_a_circle(net: Internet, target: Path) -> None:
     """They end."""
     url = net.put("/first", Page(redirect="/first"))
@@ -253,7 +262,7 @@ def test_patience_has_an_end() -> None:
     assert patience.attempts * patience.window <= 300
 
 
-def test_urls_are_checked_first(target: Path) -> None:
+def test_urls_are_checked_first() -> None:
     """Plain http to elsewhere is not even asked for."""
     with pytest.raises(ConfigError, match="not https"):
         parse_source("http://example.org/file")

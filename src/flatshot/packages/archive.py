@@ -19,15 +19,20 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from flatshot.errors import PackageError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # JSON shrinks to a tenth and text of zeros to a hundredth; a deflate bomb to a thousandth.
 RATIO = 100
 # Small archives of honest text may do better than that.
 FLOOR = 16 << 20
 MAX_MEMBERS = 500_000
+# A tar's long names and other extras, which Python reads into memory whole.
+MAX_HEADER = 1 << 20
 _CHUNK = 1 << 20
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BROKEN = (
@@ -143,6 +148,17 @@ class _Metered(io.RawIOBase):
         return data
 
 
+class _Header(tarfile.TarInfo):
+    """A tar header that announces no extras beyond reason."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Self":
+        info = super().frombuf(buf, encoding, errors)
+        if not info.isreg() and not info.isdir() and info.size > MAX_HEADER:
+            raise PackageError(f"{info.size} bytes of header in an archive: it is no honest one")
+        return info
+
+
 @contextlib.contextmanager
 def _explained(archive: Path) -> Iterator[None]:
     try:
@@ -168,7 +184,7 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
     with _decompressed(archive, magic) as stream:
         # Beside what is written: headers and skipped files must end somewhere too.
         metered = _Metered(stream, _Budget(archive))
-        with tarfile.open(fileobj=metered, mode="r|", format=tarfile.PAX_FORMAT) as tarred:
+        with tarfile.open(fileobj=metered, mode="r|", tarinfo=_Header) as tarred:
             yield _tar_members(archive, tarred)
 
 
@@ -196,6 +212,10 @@ def _zip_members(archive: Path, zipped: zipfile.ZipFile) -> Iterator[_Member]:
             continue
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             raise PackageError(f"{archive.name}: {info.filename!r} is a link or a device")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise PackageError(
+                f"{archive.name}: {info.filename!r} is compressed in another way than deflate"
+            )
         yield _Member(info.orig_filename, None, lambda info=info: zipped.open(info))  # type: ignore[misc]
 
 
