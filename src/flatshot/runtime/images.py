@@ -47,27 +47,11 @@ def load(path: StrPath) -> Pixels:
         FileError: it is missing, a directory, or unreadable.
         ImageError: it is no image, or damaged; the message names it.
     """
-    data = _content(path)
+    data = read_bytes(path)
     try:
         return decode(data)
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from error
-
-
-def _content(path: StrPath) -> bytes:
-    """`read_bytes` in the fewest calls of the system; what is out of the ordinary is left to it."""
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError):
-        return read_bytes(path)
-    try:
-        size = os.fstat(file).st_size
-        data = os.read(file, size) if size else b""
-    except OSError:
-        data = b""
-    finally:
-        os.close(file)
-    return data if data and len(data) == size else read_bytes(path)
 
 
 def decode(data: bytes) -> Pixels:
