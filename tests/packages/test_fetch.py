@@ -262,7 +262,7 @@ def test_patience_has_an_end() -> None:
     assert patience.attempts * patience.window <= 300
 
 
-def test_urls_are_checked_first() -> None:
+def test_urls_are_checked_first(target: Path) -> None:
     """Plain http to elsewhere is not even asked for."""
     with pytest.raises(ConfigError, match="not https"):
-        parse_source("http://example.org/file")
+        download("http://example.org/file", target)

@@ -109,6 +109,7 @@ def download(
         ConfigError: the URL, or one it leads to, may not be asked for.
         OSError: the disk is full or gone.
     """
+    check_url(url)
     patience = patience or Patience()
     wish = _Wish(url, target, size, trusted)
     fruitless, pause = 0, patience.pause
