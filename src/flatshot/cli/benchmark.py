@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flatshot.cli.ck_environment import ck_defaults
+from flatshot.cli.places import place
 from flatshot.formats.files import write_bytes
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class _Command(click.Command):
 
 
 @click.command("benchmark", cls=_Command)
-@click.argument("model", type=click.Path(dir_okay=False))
-@click.option("--dataset", required=True, help="Folder of a COCO-format data set.")
+@click.argument("model", callback=place)
+@click.option("--dataset", required=True, callback=place, help="Folder of a COCO-format data set.")
 @click.option("--annotations", help="Its annotation file, where there are several.")
 @click.option("--images", help="Its image folder, where it is not found by itself.")
 @_post_process_options

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from flatshot.cli.places import place
 from flatshot.cli.tables import table
 from flatshot.evaluation.comparison import TensorDifference, compare
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", callback=place)
+@click.argument("second", callback=place)
 @click.option("--image", metavar="FILE", help="the input  [default: noise from a fixed seed]")
 @click.option(
     "--top",

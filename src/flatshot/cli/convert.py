@@ -9,6 +9,7 @@ import click
 
 from flatshot.cli.absl_flags import AbslCommand, split_names
 from flatshot.cli.export_options import NAMES, arguments, export_options
+from flatshot.cli.places import place
 from flatshot.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SETTINGS = (
 
 
 @click.command(cls=AbslCommand)
-@click.argument("source", required=False)
+@click.argument("source", required=False, callback=place)
 @click.option(
     "--input_file",
     "--graph_def_file",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flatshot.cli.places import place
 from flatshot.errors import ConfigError, FileError, FormatError, ImageError
 from flatshot.formats.files import read_bytes, write_beside, write_bytes
 
@@ -35,7 +36,7 @@ class Wishes:
 
 
 @click.command(name="detect")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", callback=place)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR|GLOB...")
 @click.option("--output", type=click.Path(path_type=Path), help="Write annotated images here.")
 @click.option(
@@ -87,7 +88,7 @@ class Wishes:
     help="Anchors of a cut model: .npy, or text with four numbers a line (yc, xc, h, w).",
 )
 def command(
-    model: Path,
+    model: str,
     images: tuple[str, ...],
     output: Path | None,
     results: Path | None,

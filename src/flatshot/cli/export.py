@@ -7,12 +7,13 @@ import click
 
 from flatshot.cli.absl_flags import AbslCommand, split_names
 from flatshot.cli.export_options import arguments, export_options
+from flatshot.cli.places import place
 
 _log = logging.getLogger("flatshot")
 
 
 @click.command(cls=AbslCommand)
-@click.argument("checkpoint", required=False)
+@click.argument("checkpoint", required=False, callback=place)
 @click.option(
     "--trained_checkpoint_prefix",
     metavar="PREFIX",

@@ -4,13 +4,14 @@ import json
 
 import click
 
+from flatshot.cli.places import place
 from flatshot.cli.tables import pairs, table
 from flatshot.compiler.inspection import Inspection, TensorInfo, as_json, inspect
 from flatshot.compiler.toco_log import format_ops
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", callback=place)
 @click.option("--operators", is_flag=True, help="list the operators one by one, with their cost")
 @click.option("--tensors", is_flag=True, help="list the tensors or variables one by one")
 @click.option("--json", "json_", is_flag=True, help="print everything as JSON")

@@ -21,6 +21,11 @@ COMMANDS = {
     "compare": "two .tflite models side by side on the same inputs",
     "detect": "find objects in images",
     "benchmark": "COCO accuracy and speed of a model on a data set",
+    "run": "the whole road for a package or a path, in one table",
+    "find": "models, data sets and labels in the catalogue, by tags",
+    "install": "fetch a package once, trusted by its hash",
+    "env": "the variables that an installed package gives",
+    "ck": "the Collective Knowledge command lines of the original README",
     "demo": "the whole road, on a checkpoint that it writes itself",
     "records": "list, show, compare, export and delete recorded runs",
 }
