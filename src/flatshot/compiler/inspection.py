@@ -11,13 +11,16 @@ import numpy as np
 
 from flatshot.compiler.convert import ANCHORS, POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
+from flatshot.compiler.frozen.cut import dissect, is_cut, postprocess_attrs
+from flatshot.compiler.frozen.description import describe
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
-from flatshot.formats import files, graphdef, tflite
+from flatshot.formats import files, graphdef, saved_model, tflite
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
 from flatshot.formats.files import StrPath
-from flatshot.formats.graphdef import Array, Shape
+from flatshot.formats.graph_files import load_graph
+from flatshot.formats.graphdef import Array, Attr, Shape
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph
@@ -83,18 +86,23 @@ class Inspection:
 
 
 def inspect(path: StrPath) -> Inspection:
-    """Look into a .tflite, .pb, .pbtxt, pipeline.config or checkpoint.
+    """Look into a model, a graph, a configuration or a checkpoint.
 
     What a file is follows from its content and, between text formats, from its name.
 
     Args:
-        path: a file, or the directory or prefix of a checkpoint.
+        path: a .tflite, a .pb, .pbtxt, .meta or model.json, a pipeline.config, the directory of
+            a SavedModel, or the directory or prefix of a checkpoint.
 
     Raises:
         FileError: there is nothing to read at `path`.
         FormatError: it is none of these, or damaged.
     """
     place = Path(path)
+    if place.suffix in (".meta", ".json") or (
+        files.is_directory(place) and saved_model.is_saved_model(place)
+    ):
+        return _inspect_graph(path)
     if place.suffix in (".tflite", ".pb", ".pbtxt", ".config"):
         files.map_bytes(place)  # a file that is missing is no checkpoint prefix that is missing
     if place.suffix == ".index" or not files.is_file(place) or place.name == "checkpoint":
@@ -217,9 +225,12 @@ def _operator_info(
 
 
 def _inspect_graph(path: StrPath) -> Inspection:
-    return _describe_graph(
-        graphdef.load_graph(path), str(path), "frozen TensorFlow graph (GraphDef)"
-    )
+    place = Path(path)
+    kind = {".json": "TensorFlow.js graph model", ".meta": "TensorFlow graph with a checkpoint"}
+    what = kind.get(place.suffix, "frozen TensorFlow graph (GraphDef)")
+    if files.is_directory(place) or place.name == saved_model.FILE_NAME:
+        what = "SavedModel of TensorFlow 1"
+    return _describe_graph(load_graph(path), str(path), what)
 
 
 def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
@@ -246,19 +257,34 @@ def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
         parameters=sum(value.size for value in constants.values() if value.dtype.kind == "f"),
         bytes=sum(value.nbytes for value in constants.values()),
     )
+    found: Mapping[str, str] = {}
     try:
+        if not is_cut(graph):
+            anatomy = dissect(graph)
+            found = describe(graph, anatomy)
+            base = replace(
+                base,
+                kind=f"{kind}, detector",
+                outputs=tuple(TensorInfo(name, "", ()) for name in _loose_ends(graph)),
+                postprocess=_numbers(postprocess_attrs(anatomy)),
+            )
         model = convert(graph)
     except FlatshotError as error:
         outputs = tuple(TensorInfo(name, "", ()) for name in _loose_ends(graph))
-        return replace(base, outputs=outputs, facts={"as TensorFlow Lite": f"no: {error}"})
+        reason = {"as TensorFlow Lite": f"no: {error}"}
+        return replace(base, outputs=outputs, facts={**found, **reason})
     described = _describe_model(model.tflite, path)
     return replace(
         base,
-        outputs=described.outputs,
+        outputs=base.outputs or described.outputs,
         arithmetic_ops=described.arithmetic_ops,
         peak_memory=described.peak_memory,
-        facts={"as TensorFlow Lite": model.summary()},
+        facts={**found, "as TensorFlow Lite": model.summary()},
     )
+
+
+def _numbers(attrs: Mapping[str, Attr]) -> dict[str, Option]:
+    return scalar_attrs(graphdef.Node(POSTPROCESS, POSTPROCESS, (), dict(sorted(attrs.items()))))
 
 
 def _placeholder(node: graphdef.Node) -> TensorInfo:
@@ -269,11 +295,15 @@ def _placeholder(node: graphdef.Node) -> TensorInfo:
     return TensorInfo(node.name, "float32" if name == "float" else name, dims)
 
 
+_SILENT = ("Assert", "NoOp", "Const")
+
+
 def _loose_ends(graph: graphdef.Graph) -> list[str]:
     """The nodes that nothing reads: what an unknown graph seems to give."""
     read = {text.lstrip("^").partition(":")[0] for node in graph for text in node.inputs}
     known = [name for name in (*POSTPROCESS_OUTPUTS[:1], *RAW_OUTPUTS) if name in graph.by_name]
-    return known or [node.name for node in graph if node.name not in read]
+    ends = [node.name for node in graph if node.name not in read and node.op not in _SILENT]
+    return known or ends
 
 
 # --- pipeline.config ----------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import constant_node, data_inputs, split_tensor
-from flatshot.errors import UnsupportedOpError
+from flatshot.compiler.frozen.wiring import check_count, constant_node, data_inputs, split_tensor
+from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import DataType, Graph, Node
 from flatshot.models.builder import FLOAT
 
@@ -36,6 +36,7 @@ def rewrite(graph: Graph) -> Graph:
 
 def _expand(node: Node) -> Iterator[Node]:
     if node.op in _FUSED:
+        check_count(node)
         for part in _expand_fused(node):
             yield from _expand(part)
     elif node.op in ("Conv2D", "DepthwiseConv2dNative") and node.attrs.get("padding") == (
@@ -50,12 +51,15 @@ def _expand_fused(node: Node) -> Iterator[Node]:
     """A convolution with what is fused to it: a bias or batch norm, then an activation."""
     fused = node.attrs.get("fused_ops")
     ops = [item.decode(errors="replace") for item in fused] if isinstance(fused, list) else []
-    image, filter_, *others = node.inputs
+    image, filter_, *others = data_inputs(node)
     names = [f"{node.name}/{op}" for op in [_FUSED[node.op], *ops]]
     names[-1] = node.name
     dropped = ("fused_ops", "epsilon", "leakyrelu_alpha", "num_args")
     attrs = {key: value for key, value in node.attrs.items() if key not in dropped}
     yield Node(names[0], _FUSED[node.op], (image, filter_), attrs)
+    wanted = ops.count("BiasAdd") + 4 * ops.count("FusedBatchNorm")
+    if len(others) < wanted:
+        raise GraphError(f"{node.op} {node.name!r} has {len(others)} operands, not {wanted}")
     for op, before, name in zip(ops, names, names[1:], strict=False):
         if op == "BiasAdd":
             layout = node.attrs.get("data_format", b"NHWC")
@@ -75,7 +79,8 @@ def _expand_fused(node: Node) -> Iterator[Node]:
 
 def _expand_padding(node: Node) -> Iterator[Node]:
     pads = node.attrs.get("explicit_paddings")
-    if not isinstance(pads, list) or len(pads) != 8:
+    check_count(node)
+    if not isinstance(pads, list) or len(pads) != 8 or not all(type(p) is int for p in pads):
         raise UnsupportedOpError(f"{node.op} {node.name!r}: explicit_paddings {pads!r}")
     yield constant_node(f"{node.name}/paddings", np.array(pads, np.int32).reshape(4, 2))
     padded = f"{node.name}/padded"
@@ -96,6 +101,7 @@ def decide_branches(graph: Graph) -> Graph:
     evaluation = Evaluation(graph, {})
     alive: dict[str, int] = {}
     for node in switches.values():
+        check_count(node)
         condition = evaluation.constant(data_inputs(node)[1])
         if condition is not None and condition.size == 1:
             alive[node.name] = int(bool(condition.reshape(())))

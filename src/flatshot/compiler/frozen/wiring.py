@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from flatshot.compiler.operators import BY_TF_NAME
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node
 
@@ -42,6 +43,35 @@ def data_inputs(node: Node) -> list[str]:
     return [text for text in node.inputs if not text.startswith("^")]
 
 
+# How many inputs operators have that stand around networks; the registry knows the others.
+_LEAST_INPUTS = {
+    **dict.fromkeys(("Enter", "Exit", "Merge", "NextIteration", "Rank", "Size", "ShapeN"), 1),
+    **dict.fromkeys(("Switch", "Greater", "GreaterEqual", "ResizeBicubic", "ResizeArea"), 2),
+    **dict.fromkeys(("_FusedConv2D", "_FusedDepthwiseConv2dNative"), 2),
+    "FusedDepthwiseConv2dNative": 2,
+    "SplitV": 3,
+    "NonMaxSuppression": 3,
+    "NonMaxSuppressionV2": 4,
+    "NonMaxSuppressionV3": 5,
+    "NonMaxSuppressionV4": 5,
+    "NonMaxSuppressionV5": 6,
+    "CombinedNonMaxSuppression": 6,
+}
+
+
+def check_count(node: Node) -> None:
+    """Check that `node` has the inputs that its operator reads.
+
+    Raises:
+        GraphError: it has fewer.
+    """
+    operator = BY_TF_NAME.get(node.op)
+    least = _LEAST_INPUTS.get(node.op, operator.inputs[0] if operator else 0)
+    count = len(data_inputs(node))
+    if count < least:
+        raise GraphError(f"{node.op} {node.name!r} has {count} inputs, not {least}")
+
+
 def constant_node(name: str, data: Array) -> Node:
     """A constant."""
     value = np.ascontiguousarray(data).reshape(data.shape)
@@ -52,12 +82,13 @@ class Wiring:
     """A graph with its edges both ways.
 
     Raises:
-        GraphError: a node reads one that the graph lacks, or nodes wait for each other.
+        GraphError: a node reads one that the graph lacks, lacks inputs, or waits for itself.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         for node in graph:
+            check_count(node)
             for text in node.inputs:
                 source = split_tensor(text.removeprefix("^"))[0]
                 if source not in graph.by_name:
