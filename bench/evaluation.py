@@ -43,8 +43,8 @@ def main() -> None:
     if folder:
         with tempfile.TemporaryDirectory() as made:
             for name, model in (
-                ("depth 0.75, COCO", Path(folder) / MODEL),
-                ("full width, random weights", full_width_model(Path(made))),
+                ("depth 0.75", Path(folder) / MODEL),
+                ("full width (random)", full_width_model(Path(made))),
             ):
                 loop_against_bare_interpreters(name, model, Path(folder))
         low_threshold_against_high(Path(folder))
@@ -82,11 +82,16 @@ def loop_against_bare_interpreters(name: str, model: Path, data: Path) -> None:
         loops.append((rate, cpu))
     (rate, least), (bare_rate, bare_least) = _best(loops), _best(bare)
     row(
-        f"images/s, whole loop / bare interpreters: {name}",
+        f"images/s, whole loop / bare interpreters, {name}",
         rate / bare_rate,
         ">= 0.85",
-        f"{rate:.1f} / {bare_rate:.1f}; processor {1000 * least:.1f} / {1000 * bare_least:.1f} ms "
-        f"an image; {found / len(dataset):.0f} detections an image",
+        f"{rate:.1f} / {bare_rate:.1f}; {found / len(dataset):.0f} detections an image",
+    )
+    row(
+        f"the same, per second of the processor, {name}",
+        bare_least / least,
+        ">= 0.85",
+        f"{1000 * least:.1f} / {1000 * bare_least:.1f} ms an image",
     )
 
 
@@ -120,14 +125,16 @@ def _best(rounds: list[tuple[float, float]]) -> tuple[float, float]:
     return max(rate for rate, _ in rounds), min(cpu for _, cpu in rounds)
 
 
+# Linux hands ru_maxrss on from the process that starts another one; VmHWM is the process's own.
 MEMORY = """
-import resource, sys
+import re, sys
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
 from flatshot.runtime.detector import Detector
 detector = Detector(sys.argv[1], score_threshold=1e-8, max_detections=100)
 result = evaluate(detector, CocoDataset(sys.argv[2]), latency_images=0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, len(result.detections))
+peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+print(int(peak) // 1024, len(result.detections))
 """
 
 
