@@ -28,7 +28,7 @@ from flatshot.evaluation.machine import cores
 from flatshot.evaluation.metrics import FloatArray, score
 from flatshot.runtime.detector import Detector
 
-ROUNDS = 3
+ROUNDS = 2
 PIECE = 150
 MODEL = "oracle/toco_detect_regular.tflite"
 IMAGES = "coco_val2017_310"
