@@ -217,8 +217,11 @@ def _restore(stored: Array, weight: Weight) -> Array:
     dtype = _DTYPES[weight.dtype]
     if weight.scale is None:
         return stored.astype(dtype, copy=False)
-    real = stored.astype(np.float32) * np.float32(weight.scale) + np.float32(weight.least)
-    return np.asarray(np.round(real) if dtype.kind in "iu" else real, dtype)
+    with np.errstate(all="ignore"):  # an infinity is a value like any other
+        real = stored.astype(np.float32) * np.float32(weight.scale) + np.float32(weight.least)
+        if dtype.kind in "iu":
+            real = np.nan_to_num(np.round(real), posinf=0, neginf=0)
+        return np.asarray(real, dtype)
 
 
 def _read_strings(data: memoryview, position: int, weight: Weight) -> tuple[Array, int]:
