@@ -92,3 +92,11 @@ def test_the_way_through_the_options_and_back(settings: PostProcessSettings) -> 
     """Bytes included: what is written into a model is what is read from it."""
     options = read_options(write_options(settings.to_options()))
     assert PostProcessSettings.from_options(options) == settings
+
+
+def test_the_fast_kind_does_not_look_at_detections_per_class() -> None:
+    """A file may hold 0 there, as some do, until the regular kind is asked for."""
+    fast = dataclasses.replace(BASE, use_regular_nms=False, detections_per_class=0)
+    with pytest.raises(ConfigError, match="detections_per_class is 0"):
+        fast.override(use_regular_nms=True)
+    assert fast.override(use_regular_nms=True, detections_per_class=7).detections_per_class == 7

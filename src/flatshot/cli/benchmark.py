@@ -225,7 +225,7 @@ def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) 
 
 def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path, bool]:
     """The journal's file, and whether it is ours to delete when the run is done."""
-    from flatshot.records.store import home
+    from flatshot.packages.home import home
 
     if resume is not None and resume != NEWEST:
         return Path(resume), False

@@ -151,7 +151,9 @@ def _accumulate(
     Categories, by rising id, know nothing of one another, so they are taken in portions: hotcoco
     keeps a third of a kilobyte for each detection that it looks at.
     """
-    detections = detections[np.isin(detections[:, 0], images)]
+    inside = np.isin(detections[:, 0], images)
+    if not inside.all():  # a copy of all detections is the largest thing in memory
+        detections = detections[inside]
     numbers = sorted(categories)
     found = np.searchsorted(np.sort(detections[:, 6]), numbers, side="right")
     portions = np.split(np.array(numbers), _ends(found))

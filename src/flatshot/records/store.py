@@ -28,6 +28,7 @@ from flatshot.errors import ChecksumError, FileError, RecordError
 from flatshot.evaluation.evaluate import Result
 from flatshot.evaluation.metrics import FloatArray
 from flatshot.formats.files import StrPath, read_bytes, write_beside
+from flatshot.packages.home import home
 
 # How long a writer waits for another one.
 BUSY_SECONDS = 60.0
@@ -55,15 +56,6 @@ SCHEMA = (
     ) STRICT""",
     "CREATE INDEX artefacts_by_content ON artefacts (sha256)",
 )
-
-
-def home() -> Path:
-    """Where Flatshot keeps what it must remember: `FLATSHOT_HOME`, or the platform's folder."""
-    if given := os.environ.get("FLATSHOT_HOME"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("flatshot", appauthor=False))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class PostProcessSettings:
     Attributes:
         max_detections: boxes (fast) or detections (regular) that are kept of an image, from 1.
         max_classes_per_detection: classes that the fast kind reports for a box, from 1.
-        detections_per_class: detections that the regular kind keeps of a class, from 1.
+        detections_per_class: detections that the regular kind keeps of a class, from 1; the fast
+            kind does not look at it.
         use_regular_nms: suppress within each class (regular) or across all of them (fast).
         nms_score_threshold: lowest score of a candidate, 0 to 1; equal scores stay.
         nms_iou_threshold: overlap above which the lower score goes, more than 0 and at most 1.
@@ -51,8 +52,14 @@ class PostProcessSettings:
     def __post_init__(self) -> None:
         for name in _COUNTS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _INT32:
-                raise ConfigError(f"{name} is {value!r}; it must be a whole number from 1 up")
+            # Some of Google's own files hold 0 where the fast kind never looks.
+            least = 0 if name == "detections_per_class" and not self.use_regular_nms else 1
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int)
+                or not least <= value <= _INT32
+            ):
+                raise ConfigError(f"{name} is {value!r}; it must be a whole number from {least} up")
         if not isinstance(self.use_regular_nms, bool):
             raise ConfigError(f"use_regular_nms is {self.use_regular_nms!r}; give true or false")
         for name in _SCALES:
