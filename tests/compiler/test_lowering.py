@@ -3,14 +3,26 @@
 import numpy as np
 import pytest
 
+from flatshot.compiler.convert import convert
 from flatshot.compiler.ir import Graph
 from flatshot.compiler.lowering import (
+    fuse_dilations,
     fuse_hard_swish,
     replace_constant_subtractions,
     settle_operands,
 )
 from flatshot.formats.graphdef import Node
-from tests.compiler.graphs import const, feeds_for, graph, imported, meaning, placeholder, randn
+from tests import litert
+from tests.compiler.graphs import (
+    const,
+    conv,
+    feeds_for,
+    graph,
+    imported,
+    meaning,
+    placeholder,
+    randn,
+)
 from tests.compiler.graphs import node as make
 
 RNG = np.random.default_rng(17)
@@ -139,3 +151,73 @@ def test_wide_integers_become_narrow() -> None:
     ir.verify()
     assert all(value.dtype == np.int32 for value in ir.ops[0].inputs[1:])
     np.testing.assert_array_equal(meaning(ir, feeds)[0], want[0])
+
+
+def _dilated(
+    op: str, paddings: list[list[int]], crops: list[list[int]], block: tuple[int, int] = (2, 3)
+) -> list[Node]:
+    depth = 4 if op == "Conv2D" else 2
+    return [
+        placeholder("x", 1, 12, 13, 5),
+        const("w", randn(np.random.default_rng(4), 3, 2, 5, depth)),
+        const("block", list(block)),
+        const("pads", paddings),
+        const("crops", crops),
+        make("batch", "SpaceToBatchND", "x", "block", "pads"),
+        conv("conv", "batch", "w", op=op, padding=b"VALID"),
+        make("y", "BatchToSpaceND", "conv", "block", "crops"),
+    ]
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "DepthwiseConv2dNative"])
+@pytest.mark.parametrize(
+    ("paddings", "crops"),
+    [
+        # SAME: 2 and 2 rows of a window of 5; 1 and 2 columns of one of 4; the rest is cropped.
+        ([[2, 2], [1, 4]], [[0, 0], [0, 2]]),
+        # VALID: only what fills up to a multiple of the block, and is cropped again.
+        ([[0, 2], [0, 2]], [[0, 2], [0, 2]]),
+    ],
+    ids=["same", "valid"],
+)
+def test_dilated_convolutions_become_one(
+    op: str, paddings: list[list[int]], crops: list[list[int]]
+) -> None:
+    """Three operators are one, under the last one's name, and give the same."""
+    source = graph(*_dilated(op, paddings, crops))
+    ir = imported(source, "y")
+    feeds = feeds_for(ir, np.random.default_rng(2))
+    want = meaning(ir, feeds)[0]
+    assert fuse_dilations(ir) == 1
+    ir.verify()
+    assert ir.outputs[0].producer is not None
+    assert ir.outputs[0].producer.attrs["dilations"] == (2, 3)
+    # sums of 30 products of normal numbers, added in another order
+    np.testing.assert_allclose(meaning(ir, feeds)[0], want, rtol=1e-5, atol=1e-5)
+    (got,) = litert.run(convert(source, output_arrays=["y"]).to_bytes(), feeds["x"])
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("paddings", "crops", "outputs"),
+    [
+        ([[1, 3], [1, 4]], [[0, 0], [0, 2]], "y"),
+        ([[2, 2], [0, 2]], [[0, 0], [0, 2]], "y"),
+        ([[2, 2], [1, 4]], [[1, 0], [0, 2]], "y"),
+        ([[2, 2], [1, 4]], [[0, 0], [0, 2]], "y conv"),
+    ],
+    ids=["another padding", "same and valid", "cropped before", "read elsewhere"],
+)
+def test_what_is_no_dilated_convolution_stays(
+    paddings: list[list[int]], crops: list[list[int]], outputs: str
+) -> None:
+    """It is converted as it is: three operators that give the same."""
+    source = graph(*_dilated("Conv2D", paddings, crops))
+    ir = imported(source, *outputs.split())
+    assert fuse_dilations(ir) == 0
+    feeds = feeds_for(ir, np.random.default_rng(2))
+    want = meaning(ir, feeds)
+    got = litert.run(convert(source, output_arrays=outputs.split()).to_bytes(), feeds["x"])
+    for one, other in zip(got, want, strict=True):
+        # sums of 30 products of normal numbers, added in another order
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)

@@ -5,6 +5,7 @@ import numpy as np
 from flatshot.compiler.ir import Graph, Op, Value
 from flatshot.compiler.operators.functions import fake_quant_limits
 from flatshot.compiler.operators.shapes import gather_axis
+from flatshot.formats.tflite import Padding
 
 # Operators whose constant operands (sizes, axes, bounds) TensorFlow Lite reads as 32-bit integers,
 # and the first of them.
@@ -71,6 +72,54 @@ def replace_constant_subtractions(graph: Graph) -> int:
         op.kind = "add"
         count += 1
     return count
+
+
+def fuse_dilations(graph: Graph) -> int:
+    """Replace space-to-batch, convolution, batch-to-space by one dilated convolution.
+
+    That is how TensorFlow 1 writes it; what is padded and cropped tells SAME from VALID. Other
+    paddings stay as they are.
+    """
+    count = 0
+    for op in graph.ops:
+        if op.kind not in ("conv2d", "depthwise_conv2d"):
+            continue
+        before, after = op.inputs[0].producer, _only_reader(graph, op)
+        if before is None or before.kind != "space_to_batch" or after is None:
+            continue
+        padding = _dilated_padding(before, op, after)
+        blocks = before.inputs[1].data
+        if padding is None or blocks is None:
+            continue
+        op.attrs |= {"padding": padding, "dilations": (int(blocks[0]), int(blocks[1]))}
+        graph.set_input(op, 0, before.inputs[0])
+        graph.absorb(op, after)
+        count += 1
+    return count
+
+
+def _only_reader(graph: Graph, op: Op) -> Op | None:
+    """The batch-to-space that alone reads what `op` makes."""
+    if len(op.output.users) != 1 or graph.is_output(op.output):
+        return None
+    (reader,) = op.output.users
+    return reader if reader.kind == "batch_to_space" and op.output is reader.inputs[0] else None
+
+
+def _dilated_padding(before: Op, op: Op, after: Op) -> Padding | None:
+    """The padding of the dilated convolution that three operators make; None for no such one."""
+    plain = op.attrs["padding"] == Padding.VALID and op.attrs["strides"] == (1, 1)
+    operands = [value.data for value in (*before.inputs[1:], *after.inputs[1:])]
+    if not plain or op.attrs["dilations"] != (1, 1) or any(data is None for data in operands):
+        return None
+    blocks, paddings, out_blocks, crops = (np.asarray(data, np.int64) for data in operands)
+    if not np.array_equal(blocks, out_blocks) or crops[:, 0].any():
+        return None
+    total = (np.array(op.inputs[1].dims[:2]) - 1) * blocks
+    same = np.stack([total // 2, total - total // 2], axis=1)
+    if np.array_equal(paddings - crops, same):
+        return Padding.SAME
+    return Padding.VALID if np.array_equal(paddings, crops) else None
 
 
 def fuse_hard_swish(graph: Graph) -> int:

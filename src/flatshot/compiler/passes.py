@@ -10,6 +10,7 @@ import numpy as np
 
 from flatshot.compiler.ir import Graph, Op, Value
 from flatshot.compiler.lowering import (
+    fuse_dilations,
     fuse_hard_swish,
     replace_constant_subtractions,
     settle_operands,
@@ -307,6 +308,7 @@ PASSES: Sequence[Pass] = (
     settle_operands,
     replace_squeeze,
     replace_constant_subtractions,
+    fuse_dilations,
     split_batch_norms,
     fold_arithmetic,
     fold_constants,
