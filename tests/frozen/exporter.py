@@ -251,8 +251,11 @@ def _suppression(style: Style) -> list[Node]:
         make("limit", "Minimum", "per_class", "count"),
         const("iou", 0.55),
         const("least", 0.25),
+        const("sigma", 0.0),
     ]
-    own = ["least"] if style.suppression != "NonMaxSuppressionV2" else []
+    own = {"NonMaxSuppressionV2": [], "NonMaxSuppressionV5": ["least", "sigma"]}.get(
+        style.suppression, ["least"]
+    )
     scores = "class/scores"
     if not own:
         nodes.append(make("filter", "Greater", "class/scores", "least"))
