@@ -81,7 +81,8 @@ def attr(node: Node, name: str, kind: type | tuple[type, ...], default: Attr | N
     """
     value = node.attrs.get(name, default)
     if value is None or not isinstance(value, kind):
-        problem = "is missing" if value is None else f"is {value!r}"
+        shown = " ".join(f"{value!r}".split())  # arrays are printed in several lines
+        problem = "is missing" if value is None else f"is {shown:.80}"
         raise GraphError(f"{node.op} {node.name!r}: attribute {name!r} {problem}")
     return value
 
