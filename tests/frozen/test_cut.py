@@ -9,11 +9,12 @@ import pytest
 
 import flatshot
 from flatshot.compiler.convert import convert
-from flatshot.compiler.frozen.cut import NORMALISATION, cut_frozen, dissect, is_cut
+from flatshot.compiler.frozen.cut import cut_frozen, dissect, is_cut
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Graph, Shape, read_binary
+from flatshot.formats.normalization import NAME
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
 from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
 from tests import litert
@@ -71,7 +72,7 @@ def test_the_input_is_static(exported: Graph) -> None:
     first = cut_frozen(freeze(exported, Style())).by_name[INPUT]
     assert first.op == "Placeholder"
     assert first.attrs["shape"] == Shape((1, 96, 96, 3))
-    assert NORMALISATION not in first.attrs
+    assert NAME not in first.attrs
 
 
 def test_nothing_of_the_surroundings_stays(exported: Graph) -> None:
@@ -161,14 +162,14 @@ def test_another_normalisation_stays_with_the_model(exported: Graph) -> None:
     """As an attribute of the graph, through its file, and as metadata of the model."""
     cut = cut_frozen(freeze(exported, STYLES["other normalisation"]))
     again = read_binary(cut.to_bytes())
-    record = again.by_name[INPUT].attrs[NORMALISATION]
+    record = again.by_name[INPUT].attrs[NAME]
     assert isinstance(record, bytes)
     want = {"scale": [pytest.approx(1 / 255)], "offset": [0.0]}
     assert json.loads(record) == want
     for ends in (False, True):
         model = tflite.read_model(convert(again, cut=ends).to_bytes())
         kept = {item.name: model.buffers[item.buffer].data for item in model.metadata}
-        data = kept[NORMALISATION]
+        data = kept[NAME]
         assert data is not None
         assert json.loads(bytes(data)) == want
 
@@ -188,7 +189,7 @@ def test_a_plain_input_is_taken_for_the_usual(
             for node in nodes
         )
     )
-    assert NORMALISATION not in cut_frozen(plain).by_name[INPUT].attrs
+    assert NAME not in cut_frozen(plain).by_name[INPUT].attrs
     assert any("no preprocessing" in record.getMessage() for record in caplog.records)
 
 

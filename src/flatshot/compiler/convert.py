@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flatshot.compiler.emitter import emit
-from flatshot.compiler.frozen.cut import NORMALISATION, cut_frozen, is_cut
+from flatshot.compiler.frozen.cut import cut_frozen, is_cut
 from flatshot.compiler.frozen.folding import fold_shapes
 from flatshot.compiler.importer import (
     POSTPROCESS_COUNT,
@@ -19,7 +19,7 @@ from flatshot.compiler.importer import (
 from flatshot.compiler.passes import run_passes
 from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
 from flatshot.errors import GraphError
-from flatshot.formats import custom_options, files, tflite
+from flatshot.formats import custom_options, files, normalization, tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
@@ -133,9 +133,9 @@ def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:
 def _input_metadata(graph: Graph) -> dict[str, bytes]:
     """How pixels become input, where that is another way than the usual 2/255 x - 1."""
     for node in graph:
-        value = node.attrs.get(NORMALISATION)
+        value = node.attrs.get(normalization.NAME)
         if node.op == "Placeholder" and isinstance(value, bytes):
-            return {NORMALISATION: value}
+            return {normalization.NAME: value}
     return {}
 
 

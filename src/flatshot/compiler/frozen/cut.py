@@ -4,7 +4,6 @@ The network between preprocessing and post-processing stays as it is; what stood
 an input, anchors, and the settings of one post-processing operator.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from flatshot.compiler.frozen.decoding import (
 )
 from flatshot.compiler.frozen.evaluation import Evaluation
 from flatshot.compiler.frozen.folding import rename, renamed, settle
-from flatshot.compiler.frozen.preprocessing import NetworkInput, Normalisation, find_input
+from flatshot.compiler.frozen.preprocessing import NetworkInput, find_input
 from flatshot.compiler.frozen.rewriting import rewrite
 from flatshot.compiler.frozen.scores import Scores, find_scores
 from flatshot.compiler.frozen.suppression import Suppression, read_suppression
@@ -30,13 +29,11 @@ from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
+from flatshot.formats.normalization import NAME, write_normalization
 from flatshot.formats.pipeline import Pipeline
 from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
 
 _log = logging.getLogger("flatshot")
-
-NORMALISATION = "flatshot.normalization"
-"""The attribute of the input, and the metadata of the model, that says how pixels become input."""
 
 # The defaults of `object_detection/protos/post_processing.proto`, where neither graph nor
 # configuration says anything; the score threshold is what exporters are usually given.
@@ -207,14 +204,9 @@ def _input_node(anatomy: Anatomy) -> Node:
     attrs: dict[str, Attr] = {"dtype": DataType.DT_FLOAT, "shape": Shape(anatomy.input_shape)}
     normalisation = anatomy.network_input.normalisation
     if normalisation is not None and not normalisation.is_standard:
-        attrs[NORMALISATION] = normalisation_json(normalisation)
+        record = write_normalization(normalisation.scale, normalisation.offset)
+        attrs[NAME] = record
     return Node(INPUT, "Placeholder", (), attrs)
-
-
-def normalisation_json(normalisation: Normalisation) -> bytes:
-    """A normalisation as models keep it: lists of one number, or of one for each channel."""
-    record = {"scale": list(normalisation.scale), "offset": list(normalisation.offset)}
-    return json.dumps(record).encode()
 
 
 def _ends(
