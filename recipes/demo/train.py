@@ -59,7 +59,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the detector's folder")
     parser.add_argument("--work", type=Path, default=Path("work"), help="for scenes and states")
     parser.add_argument("--scenes", type=int, default=6000)
-    parser.add_argument("--steps", type=int, default=10000)
+    parser.add_argument("--steps", type=int, default=10000, help="of the learning rate's fall")
+    parser.add_argument("--stop", type=int, default=8500, help="how many of them are taken")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=20261122)
@@ -76,7 +77,7 @@ def main() -> None:
     network = Network(config).to(memory_format=torch.channels_last)
     average = train(network, config, pixels, truth, arguments)
     network.load_state_dict(average)
-    write(network, arguments.output, arguments.steps)
+    write(network, arguments.output, arguments.stop)
 
 
 def drawn(work: Path, count: int) -> tuple[np.ndarray, Truth]:
@@ -234,7 +235,7 @@ def train(
     size = config.input_shape[1:3]
     begin, sums = time.time(), np.zeros(2)
     stream = batches(pixels, truth, size, rng, arguments.batch)
-    for step, (inputs, boxes, classes) in enumerate(ahead(stream, arguments.steps), start=1):
+    for step, (inputs, boxes, classes) in enumerate(ahead(stream, arguments.stop), start=1):
         codes, logits = network(inputs)
         place, kind = losses(
             codes, logits, network.anchors, boxes, classes, config.box_coder_scales
