@@ -85,6 +85,21 @@ def _spans_of_nothing(source: Graph) -> Graph:
     return _with(source, "y/mul", inputs=("s0", "a1"))
 
 
+def _channels_turned(source: Graph) -> Graph:
+    axis = const("last", [-1])
+    turned = make("Preprocessor/BGR", "ReverseV2", "Preprocessor/resized", "last")
+    changed = _with(source, "Preprocessor/mul", inputs=("Preprocessor/mul/x", turned.name))
+    return Graph((axis, turned, *changed.nodes))
+
+
+def _channels_backwards(source: Graph) -> Graph:
+    turned = make("BGR", "StridedSlice", "Preprocessor/resized", "zeros", "zeros", "back",
+                  begin_mask=15, end_mask=15)  # fmt: skip
+    changed = _with(source, "Preprocessor/mul", inputs=("Preprocessor/mul/x", turned.name))
+    bounds = [const("zeros", [0, 0, 0, 0]), const("back", [1, 1, 1, -1])]
+    return Graph((*bounds, turned, *changed.nodes))
+
+
 def _no_convolutions(source: Graph) -> Graph:
     return Graph(
         tuple(
@@ -113,6 +128,8 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
         (_no_classes, UnsupportedError, r"no class predictions found beside .*'Squeeze'"),
         (_another_coder, UnsupportedError, r"boxes are decoded at 'y/exp' in another way"),
         (_spans_of_nothing, UnsupportedError, r"boxes are decoded at 'parts' in another way"),
+        (_channels_turned, UnsupportedError, r"ReverseV2 'Preprocessor/BGR' does something"),
+        (_channels_backwards, UnsupportedError, r"StridedSlice 'BGR' does something"),
         (_no_convolutions, UnsupportedError, r"no convolution"),
         (_unknown_operator, UnsupportedError, r"Mystery '.+Relu6'"),
     ],

@@ -15,7 +15,17 @@ _RESIZES = ("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeA
 # What may stand between the image and the first convolution and is the network's own.
 _OF_THE_NETWORK = ("Pad", "PadV2", "MirrorPad", "SpaceToBatchND", "Identity")
 # What takes an image out of a batch, or makes a batch of it.
-_ONE_IMAGE = ("ExpandDims", "Squeeze", "Unpack")
+_ONE_IMAGE = ("ExpandDims", "Squeeze", "Unpack", "Reshape", "StridedSlice", "Cast")
+# Where an image may come from: who feeds it, a loop over the batch, resizing.
+_ORIGINS = (
+    "Placeholder",
+    "Merge",
+    "TensorArrayGatherV3",
+    "TensorArrayReadV3",
+    "TensorListGetItem",
+    "TensorListStack",
+    *_RESIZES,
+)
 _AFFINE = ("Mul", "Add", "AddV2", "Sub", "RealDiv", "Div", "BiasAdd")
 
 STANDARD = (2 / 255, -1.0)
@@ -130,12 +140,16 @@ def _begin(wiring: Wiring, convolution: Node) -> str:
 def _read_normalisation(
     wiring: Wiring, tensor: str, constant: Callable[[str], Array | None]
 ) -> tuple[Normalisation, str]:
-    """The arithmetic with constants that leads to `tensor`, and where it begins."""
+    """The arithmetic with constants that leads to `tensor`, and where it begins.
+
+    Raises:
+        UnsupportedError: it begins with something else than an image.
+    """
     scale, offset = np.array([1.0]), np.array([0.0])
     while True:
         tensor = wiring.source(tensor)
         node = wiring.node(tensor)
-        if node.op in _ONE_IMAGE:
+        if node.op in _ONE_IMAGE and not _steps(node, constant):
             tensor = data_inputs(node)[0]
             continue
         step = _affine_step(node, constant) if node.op in _AFFINE else None
@@ -144,7 +158,21 @@ def _read_normalisation(
         tensor, factor, summand = step
         # What came before is scaled and shifted by what came after.
         scale, offset = scale * factor, offset + scale * summand
+    node = wiring.node(tensor)
+    if node.op not in _ORIGINS:
+        raise UnsupportedError(
+            f"{node.op} {node.name!r} does something to the image, before the network, that a "
+            "detector cannot be told: begin behind it with --input_arrays"
+        )
     return Normalisation(_per_channel(scale), _per_channel(offset)), tensor
+
+
+def _steps(node: Node, constant: Callable[[str], Array | None]) -> bool:
+    """Whether `node` takes a part in steps other than 1: backwards, for one, from RGB to BGR."""
+    if node.op != "StridedSlice":
+        return False
+    strides = constant(data_inputs(node)[3])
+    return strides is None or bool((strides != 1).any())
 
 
 def _per_channel(values: Array) -> tuple[float, ...]:
