@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 
 install: $(READY)  ## make .venv with flatshot (editable) and the developers' tools
 
-demo: $(READY)  ## write a tiny checkpoint, convert it, run it
+demo: $(READY)  ## export, convert, benchmark and draw with the detector that comes along
 	$(BIN)/python -m flatshot demo -o out/demo
 
 test: $(READY)  ## run every test (FLATSHOT_TEST_DATA=DIR adds those on real data)

@@ -38,3 +38,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     write_tiny_checkpoint(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _home_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test reads or writes the user's own records and packages."""
+    if "FLATSHOT_HOME" not in os.environ:
+        monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path_factory.getbasetemp() / "home"))

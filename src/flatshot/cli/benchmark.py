@@ -200,7 +200,7 @@ def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) 
     header = run_header(detector, dataset, options["rounding"], options["workers"])
     journal, own = _journal(options["resume"], header)
     try:
-        with _progress(options["verbose"]) as progress:
+        with show_progress(options["verbose"]) as progress:
             result = evaluate(
                 detector,
                 dataset,
@@ -250,7 +250,7 @@ def _sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _progress(verbose: bool) -> Iterator["Callable[[Progress], None] | None"]:
+def show_progress(verbose: bool) -> Iterator["Callable[[Progress], None] | None"]:
     """What to do after each image: a line, a bar on a terminal, or nothing."""
     if verbose:
         yield _say_image

@@ -51,17 +51,9 @@ def open_packages() -> "Packages":
 
 def _write_detector(folder: Path) -> None:
     """The checkpoint that comes with Flatshot."""
-    from importlib import resources
+    from flatshot.demo.detector_files import write_detector
 
-    from flatshot.demo.tiny import write_tiny_checkpoint
-
-    detector = resources.files("flatshot.demo").joinpath("detector")
-    if not detector.is_dir():
-        write_tiny_checkpoint(folder)
-        return
-    for file in detector.iterdir():
-        if file.is_file() and not file.name.endswith((".py", ".pyc")):
-            (folder / file.name).write_bytes(file.read_bytes())
+    write_detector(folder)
 
 
 def _write_scenes(folder: Path) -> None:

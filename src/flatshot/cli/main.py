@@ -26,7 +26,7 @@ COMMANDS = {
     "install": "fetch a package once, trusted by its hash",
     "env": "the variables that an installed package gives",
     "ck": "the Collective Knowledge command lines of the original README",
-    "demo": "the whole road, on a checkpoint that it writes itself",
+    "demo": "the whole road, with the detector that comes along",
     "records": "list, show, compare, export and delete recorded runs",
 }
 

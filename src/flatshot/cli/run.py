@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flatshot.cli.benchmark import _progress
+from flatshot.cli.benchmark import show_progress
 from flatshot.cli.install import choose, open_packages, progress_bar, search
 from flatshot.cli.tables import table
 from flatshot.errors import ConfigError, PackageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flatshot.evaluation.evaluate import Result
     from flatshot.packages.catalogue import Package
     from flatshot.packages.install import Packages
+    from flatshot.runtime.images import Resize
 
 _log = logging.getLogger("flatshot")
 
@@ -77,11 +78,12 @@ def command(model: str, dataset: str | None, quiet: bool, **options: Any) -> Non
     folder = CocoDataset(_dataset(packages, package, dataset, quiet=quiet))
     name = package.name if package else path.stem or "model"
     models = make_models(path, Path(options["output"] or Path("flatshot-run") / name))
+    measuring = {key: options[key] for key in ("resize", "count", "workers", "record", "tags")}
     results = []
     for row in rows(models):
         _log.info("%s: %s", row.model.name, row.title)
-        results.append((row, _measure(row, folder, options)))
-    click.echo(_table(results))
+        results.append((row, measure(row, folder, **measuring)))
+    click.echo(results_table(results))
     if options["json_file"]:
         text = json.dumps([_entry(row, result) for row, result in results], indent=2)
         write_bytes(options["json_file"], f"{text}\n".encode())
@@ -182,21 +184,25 @@ def rows(models: Models) -> Iterator[Row]:
     yield Row(f"regular NMS, score threshold {LOW_THRESHOLD:.5f}", models.fast, low)
 
 
-def _measure(row: Row, dataset: "CocoDataset", options: dict[str, Any]) -> "Result":
+def measure(
+    row: Row,
+    dataset: "CocoDataset",
+    *,
+    resize: "Resize" = "tensorflow",
+    count: int | None = None,
+    workers: int | None = None,
+    record: bool = False,
+    tags: str = "",
+) -> "Result":
+    """Benchmark the model of `row` with its settings, and keep the run where `record` says so."""
     from flatshot.evaluation.evaluate import evaluate
     from flatshot.runtime.detector import Detector
 
-    detector = Detector(row.model, resize=options["resize"], **row.overrides)
-    with _progress(False) as progress:
-        result = evaluate(
-            detector,
-            dataset,
-            count=options["count"],
-            workers=options["workers"],
-            progress=progress,
-        )
-    if options["record"]:
-        _record(row, dataset, result, options["tags"])
+    detector = Detector(row.model, resize=resize, **row.overrides)
+    with show_progress(False) as progress:
+        result = evaluate(detector, dataset, count=count, workers=workers, progress=progress)
+    if record:
+        _record(row, dataset, result, tags)
     return result
 
 
@@ -214,7 +220,8 @@ def _record(row: Row, dataset: "CocoDataset", result: "Result", tags: str) -> No
     _log.info("recorded as %s", uid)
 
 
-def _table(results: list[tuple[Row, "Result"]]) -> str:
+def results_table(results: list[tuple[Row, "Result"]]) -> str:
+    """The table of the original README's "Reference accuracy", with speed beside it."""
     header = ("settings", "mAP", "Recall", "mAP@.50IOU", "ms an image", "images/s")
     lines = []
     for row, result in results:
