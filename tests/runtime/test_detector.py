@@ -13,9 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from flatshot.errors import ConfigError, FileError, ImageError, ModelError
+from flatshot.formats import normalization, tflite
 from flatshot.formats.custom_options import write_options
 from flatshot.formats.tflite import Builtin
 from flatshot.formats.tflite_patch import replace_custom_options
+from flatshot.runtime import images
 from flatshot.runtime.detections import Detections
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
@@ -465,3 +467,24 @@ def test_the_file_itself_with_other_options_does_the_same(data: Path) -> None:
     written = replace_custom_options(model, 63, write_options(detector.settings.to_options()))
     path = next((data / "coco_val2017_310" / "val2017").glob("*.jpg"))
     assert_equal(Detector(written)(path), detector(path))
+
+
+def with_metadata(model: bytes, name: str, content: bytes) -> bytes:
+    """The model, with one more entry of metadata."""
+    parts = tflite.read_model(model)
+    parts.metadata.append(tflite.Metadata(name, len(parts.buffers)))
+    parts.buffers.append(tflite.Buffer(np.frombuffer(content, np.uint8)))
+    return bytes(tflite.write_model(parts))
+
+
+def test_a_normalisation_of_the_model_s_own_is_obeyed() -> None:
+    """Where a model carries one, its input is pixel * scale + offset for each channel."""
+    scale, offset = (0.5, 0.25, 2.0), (1.0, 0.0, -3.0)
+    content = normalization.write_normalization(scale, offset)
+    detector = Detector(with_metadata(Tiny().bytes(), normalization.NAME, content))
+    resized = images.resize(PIXELS, 8, 6, "tensorflow")
+    expected = resized * np.array(scale, np.float32) + np.array(offset, np.float32)
+    np.testing.assert_array_equal(detector.prepare(PIXELS)[0], expected)
+    wrong = with_metadata(Tiny().bytes(), normalization.NAME, b'{"scale": [1, 2], "offset": [0]}')
+    with pytest.raises(ModelError, match="is for 2 channels, the input has 3"):
+        Detector(wrong)

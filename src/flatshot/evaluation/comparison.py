@@ -167,11 +167,13 @@ def _drop_stale(values: dict[str, Array], names: list[str]) -> None:
 
 
 def _prepare(pixels: npt.NDArray[np.uint8], shape: tuple[int, ...], dtype: Any) -> Array:
-    resized = images.resize(pixels, shape[1], shape[2], "tensorflow").astype(np.float32)
+    """The pixels as a network of this input wants them: -1 to 1, or integers as they are."""
+    floats = bool(np.issubdtype(dtype, np.floating))
+    resized = images.resize(pixels, shape[1], shape[2], "tensorflow", normalise=floats)
     if shape[3] == 1:
         resized = resized.mean(axis=2, keepdims=True)
-    if np.issubdtype(dtype, np.floating):
-        return (resized * np.float32(2) / np.float32(255) - 1).astype(dtype)[None]
+    if floats:
+        return resized.astype(dtype)[None]
     shift = 128 if dtype == np.int8 else 0
     return (np.rint(resized) - shift).astype(dtype)[None]
 

@@ -1,5 +1,6 @@
 """What a .tflite holds that makes it a detector: its input, raw outputs, anchors and options."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import FormatError, ModelError
-from flatshot.formats import tflite
+from flatshot.formats import normalization, tflite
 from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
 from flatshot.formats.tflite import TensorType
 
 Floats = npt.NDArray[np.float32]
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 # Names of the metadata under which a cut model may carry what the operator had.
 ANCHORS_METADATA = "anchors"
@@ -53,6 +55,8 @@ class Anatomy:
         ends_there: nothing in the graph needs what the operator computes.
         outputs: the tensors that the sub-graph puts out.
         options: the operator's options, or those that a cut model carries; None without either.
+        normalization: scale and offset of each channel, where the model carries them: its input is
+            pixel * scale + offset; None where it is that of most, 2/255 x - 1.
     """
 
     input: Port
@@ -64,6 +68,7 @@ class Anatomy:
     ends_there: bool
     outputs: tuple[int, ...]
     options: dict[str, Option] | None
+    normalization: Normalization | None = None
 
 
 def read_anatomy(data: bytes) -> Anatomy:
@@ -81,7 +86,12 @@ def read_anatomy(data: bytes) -> Anatomy:
         model = tflite.read_model(data)
         if not model.subgraphs:
             raise ModelError("no detector: the model has no sub-graph")
-        return _read(model, model.subgraphs[0])
+        anatomy = _read(model, model.subgraphs[0])
+        content = _metadata(model).get(normalization.NAME)
+        if content is None:
+            return anatomy
+        numbers = normalization.read_normalization(content.tobytes(), anatomy.input.shape[3])
+        return dataclasses.replace(anatomy, normalization=numbers)
     except FormatError as error:
         raise ModelError(f"no detector: {error}") from error
 
@@ -217,15 +227,21 @@ def _constant(model: tflite.TFLiteModel, graph: tflite.SubGraph, index: int) -> 
 def _carried(model: tflite.TFLiteModel) -> tuple[Floats | None, dict[str, Option] | None]:
     """The anchors and the operator's options that a cut model carries as metadata."""
     anchors, options = None, None
-    for entry in model.metadata:
-        if entry.buffer >= len(model.buffers) or model.buffers[entry.buffer].data is None:
-            continue
-        content = model.buffers[entry.buffer].data
-        assert content is not None
-        if entry.name == ANCHORS_METADATA:
-            if not content.size or content.size % 16:
-                raise ModelError(f"the anchors of the model have {content.size} bytes, not n * 16")
-            anchors = content.view("<f4").reshape(-1, 4)
-        elif entry.name == OPTIONS_METADATA:
-            options = read_options(content)
+    metadata = _metadata(model)
+    if (content := metadata.get(ANCHORS_METADATA)) is not None:
+        if not content.size or content.size % 16:
+            raise ModelError(f"the anchors of the model have {content.size} bytes, not n * 16")
+        anchors = content.view("<f4").reshape(-1, 4)
+    if (content := metadata.get(OPTIONS_METADATA)) is not None:
+        options = read_options(content)
     return anchors, options
+
+
+def _metadata(model: tflite.TFLiteModel) -> dict[str, npt.NDArray[np.uint8]]:
+    """The named bytes that the model carries."""
+    found = {}
+    for entry in model.metadata:
+        data = model.buffers[entry.buffer].data if entry.buffer < len(model.buffers) else None
+        if data is not None:
+            found[entry.name] = data
+    return found

@@ -219,15 +219,22 @@ class Detector:
         """The network's input for (h, w, 3) uint8 pixels: resized and normalised, `input_shape`.
 
         float32 inputs get `x * 2 / 255 - 1`, from -1 to 1; uint8 inputs the rounded pixels as they
-        are, int8 inputs those less 128. A network of one channel gets the luma of ITU-R 601.
+        are, int8 inputs those less 128. A network of one channel gets the luma of ITU-R 601. Where
+        the model carries a normalisation of its own, float32 inputs get that.
         """
         _, height, width, channels = self.input_shape
         if channels == 1:
             pixels = _luma(pixels)
         floats = bool(self.input_dtype == np.float32)
-        resized = images.resize(pixels, height, width, self.resize, normalise=floats)
-        if floats:
+        own = self._anatomy.normalization if floats else None
+        usual = floats and own is None
+        resized = images.resize(pixels, height, width, self.resize, normalise=usual)
+        if usual:
             return resized[None]
+        if own is not None:
+            scale, offset = np.array(own, np.float32)
+            values: npt.NDArray[np.float32] = resized.astype(np.float32) * scale + offset
+            return values[None]
         rounded = resized if resized.dtype == np.uint8 else np.rint(resized)
         shift = 128 if self.input_dtype == np.int8 else 0
         return (rounded.astype(np.int16) - shift).astype(self.input_dtype)[None]
