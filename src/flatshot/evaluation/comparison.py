@@ -169,13 +169,15 @@ def _drop_stale(values: dict[str, Array], names: list[str]) -> None:
 def _prepare(pixels: npt.NDArray[np.uint8], shape: tuple[int, ...], dtype: Any) -> Array:
     """The pixels as a network of this input wants them: -1 to 1, or integers as they are."""
     floats = bool(np.issubdtype(dtype, np.floating))
-    resized = images.resize(pixels, shape[1], shape[2], "tensorflow", normalise=floats)
+    resized: Array = images.resize(pixels, shape[1], shape[2], "tensorflow", normalise=floats)
     if shape[3] == 1:
         resized = resized.mean(axis=2, keepdims=True)
     if floats:
-        return resized.astype(dtype)[None]
+        values: Array = resized.astype(dtype)
+        return values[None]
     shift = 128 if dtype == np.int8 else 0
-    return (np.rint(resized) - shift).astype(dtype)[None]
+    integers: Array = (np.rint(resized) - shift).astype(dtype)
+    return integers[None]
 
 
 def _compare(
