@@ -175,22 +175,23 @@ def test_two_images_of_one_name(
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code", "message"),
     [
-        (["--score-threshold", "2"], "nms_score_threshold is 2.0"),
-        (["--threads", "0"], "threads is 0"),
-        (["--labels", "none.txt"], "none.txt"),
+        (["--score-threshold", "2"], 2, "2.0 is not in the range 0<=x<=1"),
+        (["--threads", "0"], 2, "0 is not in the range x>=1"),
+        (["--labels", "none.txt"], 1, "none.txt"),
     ],
 )
 def test_bad_options(
     model: Path,
     folder: Path,
     options: list[str],
+    code: int,
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One line on stderr."""
-    assert run(["detect", str(model), str(folder), *options]) == 1
+    """Misuse exits 2, a file that is missing 1; both say so on stderr."""
+    assert run(["detect", str(model), str(folder), *options]) == code
     said = capsys.readouterr()
     assert said.out == ""
     assert message in said.err.splitlines()[-1]

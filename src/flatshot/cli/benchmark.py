@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flatshot.cli.ck_environment import ck_defaults
+from flatshot.cli.detector_options import SETTINGS, post_process_options, resize_option
 from flatshot.cli.places import place
 from flatshot.formats.files import write_bytes
 
@@ -29,40 +30,6 @@ LOG = logging.getLogger("flatshot")
 NEWEST = "<newest>"
 # Journals of runs that were left unfinished are kept so long.
 ABANDONED_SECONDS = 30 * 24 * 3600
-# Options of the post-processing, as the Detector calls them.
-POST_PROCESS = (
-    *("nms", "score_threshold", "iou_threshold", "max_detections", "detections_per_class"),
-    *("max_classes_per_detection", "num_classes", "scale_y", "scale_x", "scale_h", "scale_w"),
-)
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _post_process_options(function: Function) -> Function:
-    whole, number = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
-    for option in (
-        click.option("--scale-w", type=number, help="Divisor of encoded widths."),
-        click.option("--scale-h", type=number, help="Divisor of encoded heights."),
-        click.option("--scale-x", type=number, help="Divisor of encoded x centres."),
-        click.option("--scale-y", type=number, help="Divisor of encoded y centres."),
-        click.option("--num-classes", type=whole, help="Classes without background."),
-        click.option("--max-classes-per-detection", type=whole, help="Classes a box (fast)."),
-        click.option("--detections-per-class", type=whole, help="Kept of a class (regular)."),
-        click.option("--max-detections", type=whole, help="Detections kept of an image."),
-        click.option(
-            "--iou-threshold",
-            type=click.FloatRange(0, 1, min_open=True),
-            help="Overlap above which the lower score goes.",
-        ),
-        click.option(
-            "--score-threshold", type=click.FloatRange(0, 1), help="Lowest score that is kept."
-        ),
-        click.option(
-            "--nms", type=click.Choice(["regular", "fast"]), help="Per class, or across classes."
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 class _Command(click.Command):
@@ -84,14 +51,7 @@ class _Command(click.Command):
 @click.option("--dataset", required=True, callback=place, help="Folder of a COCO-format data set.")
 @click.option("--annotations", help="Its annotation file, where there are several.")
 @click.option("--images", help="Its image folder, where it is not found by itself.")
-@_post_process_options
-@click.option(
-    "--postprocess",
-    type=click.Choice(["auto", "op", "numpy"]),
-    default="auto",
-    show_default=True,
-    help="Let the model's own operator do it, or NumPy.",
-)
+@post_process_options
 @click.option("--labels", help="Names of the classes: .txt or .pbtxt.")
 @click.option("--count", type=click.IntRange(min=1), help="Batches to process; all by default.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, help="Batches to leave out first.")
@@ -122,13 +82,7 @@ class _Command(click.Command):
     show_default=True,
     help="Passes over the images; the later ones are only timed.",
 )
-@click.option(
-    "--resize",
-    type=click.Choice(["tensorflow", "pillow", "opencv"]),
-    default="tensorflow",
-    show_default=True,
-    help="Whose bilinear resizing.",
-)
+@resize_option
 @click.option(
     "--rounding",
     type=click.Choice(["exact", "ck"]),
@@ -172,7 +126,7 @@ def command(model: str, **options: Any) -> None:
     )
     detector = Detector(
         model,
-        **{name: options[name] for name in POST_PROCESS},
+        **{name: options[name] for name in SETTINGS},
         threads=options["threads"],
         resize=options["resize"],
         postprocess=options["postprocess"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flatshot.cli.detector_options import post_process_options, resize_option
 from flatshot.cli.places import place
 from flatshot.errors import ConfigError, FileError, FormatError, ImageError
 from flatshot.formats.files import read_bytes, write_beside, write_bytes
@@ -51,37 +52,15 @@ class Wishes:
     help="Names of the classes: .txt (with or without a leading ???) or .pbtxt. Default: those "
     "packed into the model.",
 )
+@post_process_options
+@resize_option
 @click.option(
-    "--score-threshold",
-    type=float,
-    help=f"Lowest score, 0 to 1. Default: what the model holds; the table and the pictures show "
-    f"scores from {SHOWN_ABOVE} up.",
-)
-@click.option("--iou-threshold", type=float, help="Overlap above which the lower score goes.")
-@click.option("--nms", type=click.Choice(["regular", "fast"]), help="Per class, or across classes.")
-@click.option("--max-detections", type=int, help="Most detections an image.")
-@click.option("--detections-per-class", type=int, help="Most of a class (regular).")
-@click.option("--max-classes-per-detection", type=int, help="Classes a box (fast).")
-@click.option("--num-classes", type=int, help="Classes without the background.")
-@click.option("--scale-y", type=float, help="Box coder: divisor of the centre's y.")
-@click.option("--scale-x", type=float, help="Box coder: divisor of the centre's x.")
-@click.option("--scale-h", type=float, help="Box coder: divisor of the height.")
-@click.option("--scale-w", type=float, help="Box coder: divisor of the width.")
-@click.option(
-    "--resize",
-    type=click.Choice(["tensorflow", "pillow", "opencv"]),
-    default="tensorflow",
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
     show_default=True,
-    help="Way of resizing to the network's input.",
+    help="Of the interpreter.",
 )
-@click.option(
-    "--postprocess",
-    type=click.Choice(["auto", "op", "numpy"]),
-    default="auto",
-    show_default=True,
-    help="Run the operator in the model, or do the same in NumPy.",
-)
-@click.option("--threads", type=int, default=1, show_default=True, help="Of the interpreter.")
 @click.option(
     "--anchors",
     type=click.Path(path_type=Path),
@@ -100,7 +79,8 @@ def command(
     """Find objects in images with the .tflite detector MODEL.
 
     Images are files, directories (their image files) or quoted patterns. A damaged image is
-    reported and passed over; the exit code is 1 only if none could be read.
+    reported and passed over; the exit code is 1 only if none could be read. Without
+    --score-threshold the table and the pictures show scores from 0.3 up.
     """
     from flatshot.runtime.detector import Detector
 

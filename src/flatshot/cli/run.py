@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.benchmark import show_progress
+from flatshot.cli.detector_options import resize_option
 from flatshot.cli.install import choose, open_packages, progress_bar, search
 from flatshot.cli.tables import table
 from flatshot.errors import ConfigError, PackageError
@@ -53,13 +54,7 @@ class Row:
 @click.option("--output", "-o", metavar="DIR", help="For the models.  [default: flatshot-run/NAME]")
 @click.option("--count", type=click.IntRange(min=1), help="Images to process; all by default.")
 @click.option("--workers", type=click.IntRange(min=1), help="Interpreters side by side.")
-@click.option(
-    "--resize",
-    type=click.Choice(["tensorflow", "pillow", "opencv"]),
-    default="tensorflow",
-    show_default=True,
-    help="Whose bilinear resizing.",
-)
+@resize_option
 @click.option("--record", is_flag=True, help="Keep the runs; see `flatshot records`.")
 @click.option("--tags", default="", help="Tags of the records, divided by commas.")
 @click.option("--json", "json_file", help="Write the table to this file as JSON.")

@@ -9,6 +9,7 @@ import numpy as np
 
 from flatshot.compiler.ir import Dims, Graph, Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator
+from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import POSTPROCESS, Option
@@ -58,7 +59,11 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
             f"the outputs need {len(needed)} nodes; the largest graph that is converted has "
             f"{MAX_NODES}, some fifty times those of a detector"
         )
-    order = _sort(source, [node for node in source if node.name in needed], set(inputs))
+    order = sort_nodes(
+        source,
+        [node for node in source if node.name in needed],
+        lambda node: _predecessors(source, node.name, set(inputs)),
+    )
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()
     values: dict[str, Value] = {}
@@ -159,31 +164,6 @@ def _predecessors(source: graphdef.Graph, name: str, stop: set[str]) -> list[str
         if predecessor not in source.by_name:
             raise GraphError(f"node {name!r} reads {predecessor!r}, which is not in the graph")
     return names
-
-
-def _sort(source: graphdef.Graph, nodes: list[Node], stop: set[str]) -> list[Node]:
-    """`nodes`, each after those it reads, else in the order of the file."""
-    done: set[str] = set()
-    entered: set[str] = set()
-    order = []
-    for root in nodes:
-        stack = [root.name]
-        while stack:
-            name = stack[-1]
-            if name in done:
-                stack.pop()
-                continue
-            open_ = [p for p in _predecessors(source, name, stop) if p not in done]
-            if not open_:
-                stack.pop()
-                done.add(name)
-                order.append(source.by_name[name])
-            elif name in entered:
-                raise GraphError(f"the graph has a cycle through node {name!r}")
-            else:
-                entered.add(name)
-                stack += reversed(open_)
-    return order
 
 
 def _check_known(nodes: Sequence[Node], boundary: Boundary) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from flatshot.compiler.frozen.wiring import (
     HANDED_ON,
     data_inputs,
-    sort_nodes,
     split_tensor,
     tensor_name,
 )
 from flatshot.compiler.ir import Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate
+from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import NUMPY_TYPES, Array, DataType, Graph, Node
 

@@ -10,13 +10,13 @@ from flatshot.compiler.frozen.rewriting import rewrite
 from flatshot.compiler.frozen.wiring import (
     constant_node,
     data_inputs,
-    sort_nodes,
     split_tensor,
     tensor_name,
 )
 from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
+from flatshot.compiler.order import sort_nodes
 from flatshot.errors import FlatshotError
 from flatshot.formats.graphdef import Array, Graph, Node
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
 from flatshot.compiler.frozen.preprocessing import CONVOLUTIONS
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, sort_nodes, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
+from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedError
 from flatshot.formats.graphdef import Node
 

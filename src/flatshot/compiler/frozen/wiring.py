@@ -2,11 +2,12 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from flatshot.compiler.operators import BY_TF_NAME
+from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node
 
@@ -158,40 +159,3 @@ def _sources_before(graph: Graph, node: Node) -> list[str]:
     if node.op == "Merge":
         return [name for name in names if graph.by_name[name].op != "NextIteration"]
     return names
-
-
-def sort_nodes(
-    graph: Graph, roots: Sequence[Node], sources: Callable[[Node], Sequence[str]]
-) -> list[Node]:
-    """What `roots` need and they themselves, each after what it reads.
-
-    Args:
-        graph: where the names of `sources` mean something.
-        roots: where to begin.
-        sources: the names of the nodes that a node reads.
-
-    Raises:
-        GraphError: nodes wait for each other.
-    """
-    done: set[str] = set()
-    entered: set[str] = set()
-    order = []
-    for root in roots:
-        stack = [root.name]
-        while stack:
-            name = stack[-1]
-            if name in done:
-                stack.pop()
-                continue
-            node = graph.by_name[name]
-            waiting = [source for source in sources(node) if source not in done]
-            if not waiting:
-                stack.pop()
-                done.add(name)
-                order.append(node)
-            elif name in entered:
-                raise GraphError(f"the graph has a cycle through node {name!r}")
-            else:
-                entered.add(name)
-                stack += reversed(waiting)
-    return order
