@@ -218,8 +218,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert run([*command, "--json", "-"]) == 0
     whole = json.loads(capsys.readouterr().out)
     for resume_with_name in (True, False):
-        # Six images and three to warm up are for the latency.
-        interrupting(monkeypatch, 6 + 3 + 3)
+        interrupting(monkeypatch, 3)
         assert run(command) == 130
         said = re.search(r"--resume '([^']+\.journal)'", capsys.readouterr().err)
         assert said

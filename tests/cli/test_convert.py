@@ -115,7 +115,7 @@ def test_json_has_the_figures(tiny: Path, tmp_path: Path, capsys: Capture) -> No
         (["{graph}/tflite_graph.pb", "--input_shapes=1,64,64,3"], 1, "not [1, 64, 64, 3]"),
         (["{graph}/tflite_graph.pb", "--input_arrays=nothing"], 1, "'nothing'"),
         (["{tiny}", "--inference_type=QUANTIZED_UINT8"], 1, "only FLOAT"),
-        (["{tiny}/pipeline.config"], 1, "no checkpoint"),
+        (["{tiny}/pipeline.config"], 1, "neither a checkpoint"),
         (["{graph}/tflite_graph.pb", "--use_regular_nms"], 2, "is a graph already"),
         (["{graph}/tflite_graph.pb", "--input_shapes=big"], 2, "1,300,300,3"),
         (["{tiny}", "--cut", "--output_arrays=x"], 2, "give one"),

@@ -77,16 +77,17 @@ def test_deep_nesting_is_a_value_or_a_format_error(depth: int) -> None:
 
 
 def test_a_field_of_an_older_release_is_accepted_with_a_notice(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`batch_norm_trainable` stands in released configurations."""
-    logger = logging.getLogger("flatshot")
-    logger.propagate = True
+    # The command sets its own handlers, and keeps what it logs from those of others.
+    monkeypatch.setattr(logging.getLogger("flatshot"), "propagate", True)
     with caplog.at_level(logging.INFO, logger="flatshot"):
         read_pipeline(
             "model { ssd { feature_extractor {\n batch_norm_trainable: true } } }", "old.config"
         )
-    assert caplog.messages == [
+    said = [record.getMessage() for record in caplog.records if record.name == "flatshot"]
+    assert said == [
         "old.config, line 2: batch_norm_trainable is from an older release and has no effect: "
         "batch norm is never trained at export"
     ]

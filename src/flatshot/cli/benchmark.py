@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -17,7 +16,8 @@ import click
 from flatshot.cli.ck_environment import ck_defaults
 from flatshot.cli.detector_options import SETTINGS, post_process_options, resize_option
 from flatshot.cli.places import place
-from flatshot.formats.files import write_bytes
+from flatshot.cli.terminal import can_show
+from flatshot.formats.files import check_target, write_bytes
 
 if TYPE_CHECKING:
     from flatshot.evaluation.dataset import CocoDataset
@@ -121,6 +121,8 @@ def command(model: str, **options: Any) -> None:
     from flatshot.evaluation.dataset import CocoDataset
     from flatshot.runtime.detector import Detector
 
+    if not options["record"] and (options["record_uoa"] or options["tags"]):
+        raise click.UsageError("--record-uoa and --tags are for a run that is kept: add --record")
     dataset = CocoDataset(
         options["dataset"], annotations=options["annotations"], images=options["images"]
     )
@@ -133,6 +135,8 @@ def command(model: str, **options: Any) -> None:
         labels=options["labels"],
     )
     quiet = options["json_file"] == "-"
+    if options["json_file"] and not quiet:
+        check_target(options["json_file"])
     if not options["silent"] and not quiet:
         click.echo(_settings_report(model, detector, dataset, options))
     result = _run(detector, dataset, options)
@@ -168,17 +172,22 @@ def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) 
                 progress=progress,
             )
     except KeyboardInterrupt:
-        click.echo(
-            f"flatshot: to go on, give the same command with --resume {str(journal)!r}", err=True
-        )
+        if journal is not None and journal.exists():
+            click.echo(
+                f"flatshot: to go on, give the same command with --resume {str(journal)!r}",
+                err=True,
+            )
         raise
-    if own:
+    if own and journal is not None:
         journal.unlink(missing_ok=True)
     return result
 
 
-def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path, bool]:
-    """The journal's file, and whether it is ours to delete when the run is done."""
+def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path | None, bool]:
+    """The journal's file, and whether it is ours to delete when the run is done.
+
+    Where Flatshot's home cannot be written there is none, unless one was asked for.
+    """
     from flatshot.packages.home import home
 
     if resume is not None and resume != NEWEST:
@@ -190,6 +199,14 @@ def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path, bool]:
         if left:
             return left[-1], True
         LOG.info("no unfinished run of this model, data set and settings: starting a new one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable and resume is None:
+        LOG.warning("this run cannot be resumed: %s cannot be written; set FLATSHOT_HOME", folder)
+        return None, True
     _sweep(folder)
     return folder / f"{key}-{os.urandom(4).hex()}.journal", True
 
@@ -208,7 +225,7 @@ def show_progress(verbose: bool) -> Iterator["Callable[[Progress], None] | None"
     """What to do after each image: a line, a bar on a terminal, or nothing."""
     if verbose:
         yield _say_image
-    elif not sys.stderr.isatty():
+    elif not can_show():
         yield None
     else:
         with _bar() as update:

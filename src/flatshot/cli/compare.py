@@ -57,10 +57,13 @@ def _without_nan(value: Any) -> Any:
 
 def _table(title: str, rows: tuple[TensorDifference, ...]) -> str:
     cells = [
-        [f"{row.largest:.3g}", f"{row.mean:.3g}", f"{row.scale:.3g}", _shapes(row), row.name]
-        for row in rows
+        [*map(_number, (row.largest, row.mean, row.scale)), _shapes(row), row.name] for row in rows
     ]
     return table(["largest", "mean", "of", "shape", title], cells, right=(0, 1, 2))
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def _shapes(row: TensorDifference) -> str:

@@ -14,7 +14,7 @@ import click
 from flatshot.cli.detector_options import post_process_options, resize_option
 from flatshot.cli.places import place
 from flatshot.errors import ConfigError, FileError, FormatError, ImageError
-from flatshot.formats.files import read_bytes, write_beside, write_bytes
+from flatshot.formats.files import check_target, read_bytes, write_beside, write_bytes
 
 if TYPE_CHECKING:
     from flatshot.runtime.detections import Detections
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHOWN_ABOVE = 0.3
+STDOUT = Path("-")
 # Kinds of image files that are written as what they were; others become PNG.
 _KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
@@ -44,7 +45,8 @@ class Wishes:
     "--json",
     "results",
     type=click.Path(path_type=Path),
-    help="Write COCO results here: everything the model reports, whatever is shown.",
+    help="Write COCO results here (- for stdout alone): all that the model reports, whatever is "
+    "shown.",
 )
 @click.option(
     "--labels",
@@ -85,9 +87,13 @@ def command(
     from flatshot.runtime.detector import Detector
 
     paths, missing = find_images(images)
+    if results is not None and results != STDOUT:
+        check_target(results)
     if results is not None and results.resolve() in {path.resolve() for path in paths}:
         raise ConfigError(f"--json {results} would overwrite one of the images")
     targets = _targets(paths, output)
+    for target in list(targets.values())[:1]:
+        check_target(target)
     detector = Detector(
         model,
         labels=labels,
@@ -187,16 +193,22 @@ def _run(
         entries += coco_results(path, found, pixels.shape[1], pixels.shape[0])
         shown = found[found.scores >= wishes.shown_above]
         objects += len(shown)
-        table.add(path.name, shown, pixels)
+        if wishes.results != STDOUT:
+            table.add(path.name, shown, pixels)
         if path in targets:
             _write_annotated(targets[path], pixels, shown)
     done = len(paths) - failed
     if wishes.results is not None and done:
-        write_bytes(wishes.results, json.dumps(entries, indent=1).encode() + b"\n")
+        text = json.dumps(entries, indent=1)
+        if wishes.results == STDOUT:
+            click.echo(text)
+        else:
+            write_bytes(wishes.results, text.encode() + b"\n")
     _report_shared_ids(paths, wishes)
     each = f", {seconds / done * 1000:.0f} ms an image" if done else ""
     skipped = f", {failed} skipped" if failed else ""
-    click.echo(f"flatshot: {objects} objects in {done} images{skipped}{each}", err=True)
+    things = f"{objects} object{'s' * (objects != 1)} in {done} image{'s' * (done != 1)}"
+    click.echo(f"flatshot: {things}{skipped}{each}", err=True)
     return 0 if done else 1
 
 

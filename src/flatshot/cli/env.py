@@ -3,13 +3,13 @@
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flatshot.cli.install import choose, open_packages, progress_bar, search
+from flatshot.cli.terminal import can_ask
 from flatshot.errors import ConfigError, PackageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def installed_package(packages: "Packages", text: str, *, quiet: bool) -> "Insta
     if there:
         chosen = choose(there, text, quiet=quiet, purpose="use")
         return packages.install(chosen)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         names = ", ".join(package.name for package in known[:5]) + (", ..." * (len(known) > 5))
         raise PackageError(
             f"no package with tags {text!r} is installed: `flatshot install` brings {names}"

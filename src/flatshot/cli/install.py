@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from flatshot.cli.terminal import can_ask, can_show
 from flatshot.errors import PackageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def choose(
     """
     if len(found) == 1 or quiet:
         return found[0]
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         listed = ", ".join(package.name for package in found)
         raise PackageError(
             f"{len(found)} packages have tags {text!r}: {listed}; add tags, give a name, or take "
@@ -127,7 +128,7 @@ def menu(found: Sequence["Package"]) -> str:
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator["OnProgress | None"]:
     """What to call as bytes come: a bar on a terminal, or nothing."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not can_show():
         yield None
         return
     from rich.console import Console

@@ -51,7 +51,12 @@ class _LazyGroup(click.Group):
 
 @click.group(
     cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        # The original tools write underscores, most others hyphens: both mean the same.
+        "token_normalize_func": lambda name: name.replace("-", "_"),
+    },
 )
 @click.version_option(VERSION, prog_name="flatshot")
 def _flatshot() -> None:
@@ -95,6 +100,16 @@ def run(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`flatshot inspect x | head`): stop quietly.
         sys.stderr.close()
         return 1
+    except OSError as error:
+        # Reading and writing files is dealt with where it happens: what is left is stdout itself.
+        click.echo(f"flatshot: error: cannot write the output: {error.strerror}", err=True)
+        return 1
+    except RuntimeError as error:
+        # Python 3.11 wraps an interrupt that comes while a dataclass is being made.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        click.echo("flatshot: interrupted", err=True)
+        return 130
     return result if isinstance(result, int) else 0
 
 

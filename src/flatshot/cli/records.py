@@ -1,12 +1,12 @@
 """`flatshot records`: list, show, compare, export and delete recorded runs."""
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flatshot.cli.terminal import can_ask
 from flatshot.errors import ConfigError
 from flatshot.formats.files import write_bytes
 
@@ -145,7 +145,7 @@ def delete(records: tuple[str, ...], yes: bool) -> None:
     with Records() as store:
         found = {one.uid: one for one in (store.get(key) for key in records)}
         if not yes:
-            if not sys.stdin.isatty():
+            if not can_ask():
                 raise ConfigError("deleting records needs --yes where there is no terminal to ask")
             for record in found.values():
                 click.echo(_title(record), err=True)

@@ -71,7 +71,7 @@ def command(model: str, dataset: str | None, quiet: bool, **options: Any) -> Non
     packages = open_packages()
     path, package = located(packages, model, kind="model", quiet=quiet)
     folder = CocoDataset(_dataset(packages, package, dataset, quiet=quiet))
-    name = package.name if package else path.stem or "model"
+    name = package.name if package else _name(path)
     models = make_models(path, Path(options["output"] or Path("flatshot-run") / name))
     measuring = {key: options[key] for key in ("resize", "count", "workers", "record", "tags")}
     results = []
@@ -82,6 +82,11 @@ def command(model: str, dataset: str | None, quiet: bool, **options: Any) -> Non
     if options["json_file"]:
         text = json.dumps([_entry(row, result) for row, result in results], indent=2)
         write_bytes(options["json_file"], f"{text}\n".encode())
+
+
+def _name(path: Path) -> str:
+    """What to call the models of what is at `path`; the dots of a folder's name are no suffix."""
+    return (path.resolve().name if path.is_dir() else path.stem) or "model"
 
 
 def located(

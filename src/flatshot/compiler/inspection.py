@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from flatshot.compiler.frozen.description import describe
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
 from flatshot.formats import files, graphdef, saved_model, tflite
-from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.checkpoint import Checkpoint, Variable
 from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
 from flatshot.formats.files import StrPath
 from flatshot.formats.graph_files import load_graph
@@ -105,6 +105,8 @@ def inspect(path: StrPath) -> Inspection:
         return _inspect_graph(path)
     if place.suffix in (".tflite", ".pb", ".pbtxt", ".config"):
         files.map_bytes(place)  # a file that is missing is no checkpoint prefix that is missing
+    if not (files.is_file(place) or files.is_directory(place) or files.is_file(f"{path}.index")):
+        raise FileError(f"there is no file, directory or checkpoint {str(path)!r}")
     if place.suffix == ".index" or not files.is_file(place) or place.name == "checkpoint":
         return _inspect_checkpoint(path)
     head = bytes(files.map_bytes(place)[:8])
@@ -159,6 +161,10 @@ def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
         code = model.operator_codes[operator.opcode_index]
         if code.name == POSTPROCESS and operator.custom_options is not None:
             postprocess = read_options(operator.custom_options)
+    kind = "TensorFlow Lite model" + (", detector with post-processing" if postprocess else "")
+    if not postprocess and (carried := _carried_options(model)):
+        postprocess = carried
+        kind += ", detector cut before its post-processing"
     facts = {"description": model.description}
     if model.metadata:
         facts["metadata"] = ", ".join(item.name for item in model.metadata)
@@ -166,7 +172,7 @@ def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
         facts["signatures"] = ", ".join(item.signature_key for item in model.signature_defs)
     return Inspection(
         path=path,
-        kind="TensorFlow Lite model" + (", detector with post-processing" if postprocess else ""),
+        kind=kind,
         inputs=tuple(tensors[n] for n in tflite.indices(graph.inputs)),
         outputs=tuple(tensors[n] for n in tflite.indices(graph.outputs)),
         operators=tuple(_operator_info(model, graph, operator) for operator in graph.operators),
@@ -178,6 +184,15 @@ def _describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
         peak_memory=plan_memory(model).peak,
         facts=facts,
     )
+
+
+def _carried_options(model: tflite.TFLiteModel) -> dict[str, Option]:
+    """The operator's options that a cut model carries as metadata."""
+    for item in model.metadata:
+        data = model.buffers[item.buffer].data if item.buffer < len(model.buffers) else None
+        if item.name == POSTPROCESS and data is not None:
+            return read_options(data)
+    return {}
 
 
 def _has_data(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> bool:
@@ -346,11 +361,32 @@ def _inspect_pipeline(path: StrPath) -> Inspection:
 # --- checkpoint ---------------------------------------------------------------------------------
 
 
+def _ends(checkpoint: Checkpoint, variables: Sequence[Variable]) -> dict[Path, int]:
+    """How long each data file must be to hold its variables."""
+    ends: dict[Path, int] = {}
+    for variable in variables:
+        path = checkpoint.shard_path(variable.shard)
+        ends[path] = max(ends.get(path, 0), variable.offset + variable.size)
+    return ends
+
+
+def _state(count: int, missing: Sequence[str], short: Sequence[str]) -> str:
+    """The data files in words: how many there are, or what is wrong with them."""
+    problems = [f"{path} is missing" for path in missing]
+    problems += [f"{path} is cut short: copy it again" for path in short]
+    return "; ".join(problems) or str(count)
+
+
 def _inspect_checkpoint(path: StrPath) -> Inspection:
     checkpoint = Checkpoint(path)
     variables = list(checkpoint.values())
     numbers = [v for v in variables if v.dtype.kind == "f"]
     shards = sorted({v.shard for v in variables})
+    short = [
+        str(path)
+        for path, end in _ends(checkpoint, variables).items()
+        if files.is_file(path) and path.stat().st_size < end
+    ]
     missing = [
         str(checkpoint.shard_path(n)) for n in shards if not checkpoint.shard_path(n).is_file()
     ]
@@ -367,7 +403,7 @@ def _inspect_checkpoint(path: StrPath) -> Inspection:
         facts={
             "prefix": checkpoint.prefix,
             "variables": str(len(variables)),
-            "data files": ", ".join(missing) + " missing" if missing else str(len(shards)),
+            "data files": _state(len(shards), missing, short),
             "moving averages": str(averaged) if averaged else "none",
         },
     )

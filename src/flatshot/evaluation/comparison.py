@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flatshot.errors import ModelError
+from flatshot.errors import FormatError, ModelError
 from flatshot.formats import files, tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
@@ -104,7 +104,10 @@ class _Run:
 
         self.path = path
         data = files.read_bytes(path)
-        self.model = tflite.read_model(data)
+        try:
+            self.model = tflite.read_model(data)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
         try:
             self._interpreter = Interpreter(
                 model_content=data,

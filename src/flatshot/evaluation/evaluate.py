@@ -209,7 +209,6 @@ def evaluate(
             raise ConfigError(f"{name} is {value}; it must be at least {least}")
     images = dataset.select(None if count is None else count * batch_size, skip * batch_size)
     _warn_of_other_labels(detector, dataset)
-    latency = _latency(detector, images[:latency_images])
     threads = worker_threads(detector, workers)
     team = _Team(detector, min(workers or cores(), len(images)), threads)
     with contextlib.ExitStack() as stack:
@@ -218,6 +217,8 @@ def evaluate(
         outcomes, loop = _first_pass(team, images, journal, progress)
     resumed = sum(1 for image in images if journal and image.id in journal.outcomes)
     again = [_repeat(team, images, number, progress) for number in range(2, repetitions + 1)]
+    # After the figures: what is interrupted here has lost nothing.
+    latency = _latency(detector, images[:latency_images])
     graph_load, size = team.graph_load, team.size
     del team, journal  # their memory goes before scoring asks for its own
 

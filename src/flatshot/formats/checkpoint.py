@@ -132,7 +132,10 @@ def find_prefix(place: StrPath) -> str:
     if _is_prefix(prefix):
         return prefix
     if files.is_file(path):
-        raise FileError(f"{path}: no checkpoint: give its prefix, its directory or its .index file")
+        raise FileError(
+            f"{path}: neither a checkpoint (give its prefix, its directory or its .index file) "
+            "nor a graph (.pb, .pbtxt)"
+        )
     raise FileError(f"no checkpoint at {str(place)!r}: there is no {prefix + '.index'!r}")
 
 

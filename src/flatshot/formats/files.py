@@ -58,6 +58,24 @@ def is_directory(path: StrPath) -> bool:
         return False
 
 
+def check_target(path: StrPath) -> None:
+    """Look whether `path` could be written, before work whose result shall go there.
+
+    Raises:
+        FileError: it is a directory, or its directory is missing and cannot be made, or is not
+            to be written.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError("it is a directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError("its directory cannot be written")
+    except (OSError, ValueError) as error:
+        raise _file_error("write", path, error) from error
+
+
 @contextlib.contextmanager
 def write_beside(path: StrPath) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path` only once the block ends without an error.

@@ -131,7 +131,9 @@ class Reader:
         self._budget = 4 * len(data) + 1024
 
     def _fail(self, where: str, problem: str) -> FormatError:
-        return FormatError(f"damaged {self._what}: {where}: {problem}")
+        return FormatError(
+            f"damaged {self._what}: {where}: {problem}; it may be cut short: copy it again"
+        )
 
     def _spend(self, count: int, where: str) -> None:
         self._budget -= count
