@@ -78,3 +78,33 @@ def test_demo_goes_the_whole_road(tmp_path: Path, capsys: Capture) -> None:
     assert {"tflite_graph.pb", "tflite_graph.pbtxt", "regular_and_fast_nms.png", *models} <= made
     assert run(["records", "list", "--tags", "demo"]) == 0
     assert len(capsys.readouterr().out.strip().splitlines()) >= 4
+
+
+def test_a_closed_stdin_is_no_terminal(tmp_path: Path) -> None:
+    """Where there is nobody to ask, several matches are listed and nothing is asked."""
+    command = f"{sys.executable} -m flatshot install ssd-mobilenet <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "packages have tags 'ssd-mobilenet'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(tiny: Path) -> None:
+    """Output that cannot be written is an error, not a traceback."""
+    command = f"{sys.executable} -m flatshot inspect {tiny} --json > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith(
+        "flatshot: error: cannot write the output: No space"
+    )
+
+
+@pytest.mark.parametrize("flag", ["--max_detections", "--max-detections"])
+def test_underscores_and_hyphens_mean_the_same(flag: str, tmp_path: Path, capsys: Capture) -> None:
+    """In every command, whoever's spelling the user is used to."""
+    for command in ("detect", "benchmark", "export"):
+        run([command, str(tmp_path), "x", flag, "many"])
+        said = capsys.readouterr().err
+        assert "No such option" not in said
+        assert "many" in said
