@@ -182,6 +182,29 @@ def test_tensorflow_resize_is_its_formula(
     np.testing.assert_allclose(got, formula(pixels, *new, False), atol=2e-3)
 
 
+@given(SIZES, SIZES, st.integers(0, 2**32 - 1))
+def test_tensorflow_resize_is_its_kernel(
+    old: tuple[int, int], new: tuple[int, int], seed: int
+) -> None:
+    """Places in float32 as TensorFlow's kernel computes them: i * (in / out)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*old, 3), np.uint8)
+
+    def matrix(size: int, wanted: int) -> npt.NDArray[np.float64]:
+        scale = np.float32(size) / np.float32(wanted)
+        at = np.arange(wanted, dtype=np.float32) * scale
+        low = np.minimum(at.astype(int), size - 1)
+        weights = np.zeros((wanted, size))
+        part = (at - low).astype(np.float64)
+        np.add.at(weights, (np.arange(wanted), low), 1 - part)
+        np.add.at(weights, (np.arange(wanted), np.minimum(low + 1, size - 1)), part)
+        return weights
+
+    rows, columns = matrix(old[0], new[0]), matrix(old[1], new[1])
+    want = np.einsum("ab,bcd,ec->aed", rows, pixels.astype(np.float64), columns)
+    # Three float32 operations on levels up to 255: 255 * 3 * 2**-24 is 4.6e-5.
+    np.testing.assert_allclose(images.resize(pixels, *new, "tensorflow"), want, rtol=0, atol=1e-4)
+
+
 def test_tensorflow_resize_at_the_size_of_a_network(rng: np.random.Generator) -> None:
     """A photograph's size to 300 x 300, smooth as photographs are."""
     y, x = np.mgrid[0:427, 0:640]
