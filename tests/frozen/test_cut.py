@@ -9,14 +9,14 @@ import pytest
 
 import flatshot
 from flatshot.compiler.convert import convert
-from flatshot.compiler.frozen.cut import cut_frozen, dissect, is_cut
+from flatshot.compiler.frozen.cut import cut_frozen, dissect
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Graph, Shape, read_binary
 from flatshot.formats.normalization import NAME
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
-from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
+from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT, is_exported
 from tests import litert
 from tests.frozen.exporter import Style, freeze, scramble
 
@@ -57,8 +57,8 @@ def test_the_detector_comes_back(exported: Graph, style: Style, scrambled: bool)
     """Raw outputs to the last bit, anchors but for rounding, whatever nodes are called."""
     frozen = freeze(exported, style)
     cut = cut_frozen(scramble(frozen) if scrambled else frozen)
-    assert is_cut(cut)
-    assert not is_cut(frozen)
+    assert is_exported(cut)
+    assert not is_exported(frozen)
     want = _raw_outputs(exported, np.random.default_rng(5))
     got = _raw_outputs(cut, np.random.default_rng(5))
     for one, other in zip(want, got, strict=True):

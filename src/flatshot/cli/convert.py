@@ -117,17 +117,16 @@ def _load(
     ctx: click.Context, place: str, options: dict[str, Any]
 ) -> "tuple[Graph, Pipeline | None, dict[str, Any]]":
     """The graph in a file, or that of a checkpoint; a configuration and settings to cut it with."""
-    from flatshot.compiler.frozen.cut import is_cut
     from flatshot.formats.graph_files import is_graph, load_graph
     from flatshot.formats.pipeline import load_pipeline
-    from flatshot.models.export import export
+    from flatshot.models.export import export, is_exported
 
     given = [name for name in NAMES if _is_given(ctx, name)]
     keywords = arguments(options)
     if not is_graph(place):
         return export(place, **keywords), None, {}
     graph = load_graph(place)
-    if given and is_cut(graph):
+    if given and is_exported(graph):
         raise click.UsageError(f"--{given[0]} is for a checkpoint; {place} is a graph already")
     config, override = keywords["pipeline_config"], keywords["config_override"]
     if override and not config:

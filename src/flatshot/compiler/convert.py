@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from flatshot.compiler.emitter import emit
-from flatshot.compiler.frozen.cut import cut_frozen, is_cut
-from flatshot.compiler.frozen.folding import fold_shapes
 from flatshot.compiler.importer import (
     POSTPROCESS_COUNT,
     Boundary,
@@ -24,6 +22,7 @@ from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
 from flatshot.formats.pipeline import Pipeline
+from flatshot.models.export import PLAIN_OPS, is_exported
 from flatshot.version import VERSION
 
 POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{k}" for k in range(1, POSTPROCESS_COUNT)))
@@ -96,7 +95,9 @@ def convert(
         UnsupportedError: the graph is to be cut and is no single-shot detector.
         UnsupportedOpError: operators that are not known, all of them at once.
     """
-    if not (input_arrays or output_arrays or is_cut(graph)):
+    if not (input_arrays or output_arrays or is_exported(graph)):
+        from flatshot.compiler.frozen.cut import cut_frozen
+
         shape = input_shapes[0] if input_shapes else None
         graph, input_shapes = cut_frozen(graph, pipeline, shape, postprocess), ()
     boundary = Boundary(
@@ -105,13 +106,21 @@ def convert(
         outputs=tuple(output_arrays) or default_outputs(graph, cut=cut),
         allow_custom_ops=allow_custom_ops,
     )
-    graph = fold_shapes(graph, boundary)
+    if not _is_plain(graph):
+        from flatshot.compiler.frozen.folding import fold_shapes
+
+        graph = fold_shapes(graph, boundary)
     ir = import_graph(graph, boundary)
     run_passes(ir)
     metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}
     return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
+
+
+def _is_plain(graph: Graph) -> bool:
+    """Whether `graph` holds only what `export` builds: nothing to fold or to rewrite."""
+    return all(node.op in PLAIN_OPS and node.attrs.get("padding") != b"EXPLICIT" for node in graph)
 
 
 def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:

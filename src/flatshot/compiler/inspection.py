@@ -11,7 +11,7 @@ import numpy as np
 
 from flatshot.compiler.convert import ANCHORS, POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
-from flatshot.compiler.frozen.cut import dissect, is_cut, postprocess_attrs
+from flatshot.compiler.frozen.cut import dissect, postprocess_attrs
 from flatshot.compiler.frozen.description import describe
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
@@ -23,7 +23,7 @@ from flatshot.formats.graph_files import load_graph
 from flatshot.formats.graphdef import Array, Attr, Shape
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import read_config
-from flatshot.models.export import build_graph
+from flatshot.models.export import build_graph, is_exported
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
     )
     found: Mapping[str, str] = {}
     try:
-        if not is_cut(graph):
+        if not is_exported(graph):
             anatomy = dissect(graph)
             found = describe(graph, anatomy)
             base = replace(

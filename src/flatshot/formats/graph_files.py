@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from flatshot.errors import FormatError
-from flatshot.formats import files, graphdef, saved_model, tfjs
+from flatshot.formats import files, graphdef
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
 
@@ -17,7 +17,8 @@ def is_graph(path: StrPath) -> bool:
     place = Path(path)
     if place.suffix in (".pb", ".pbtxt", ".meta", ".json"):
         return True
-    return files.is_directory(place) and saved_model.is_saved_model(place)
+    # As `saved_model.is_saved_model` has it; most places are none, and need not wait for it.
+    return files.is_directory(place) and files.is_file(place / "saved_model.pb")
 
 
 def load_graph(path: StrPath) -> Graph:
@@ -33,6 +34,8 @@ def load_graph(path: StrPath) -> Graph:
         FormatError: a file is damaged.
         UnsupportedError: the graph is kept as functions, or is a layers model of Keras.
     """
+    from flatshot.formats import saved_model, tfjs
+
     place = Path(path)
     if place.suffix == ".json":
         return tfjs.load_model(place)
@@ -47,6 +50,8 @@ def load_graph(path: StrPath) -> Graph:
 
 
 def _load_old_tfjs(path: Path, manifest: Path) -> Graph:
+    from flatshot.formats import tfjs
+
     try:
         groups = json.loads(files.read_bytes(manifest))
         return tfjs.fill_in(graphdef.load_graph(path), groups, path.parent)

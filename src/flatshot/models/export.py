@@ -29,8 +29,23 @@ INPUT = "normalized_input_image_tensor"
 BOX_ENCODINGS = "raw_outputs/box_encodings"
 CLASS_PREDICTIONS = "raw_outputs/class_predictions"
 ANCHORS = "anchors"
+# All operators of the graphs that are built here; nothing in them has to be worked out.
+PLAIN_OPS = frozenset(
+    (
+        *("AddV2", "BiasAdd", "ConcatV2", "Const", "Conv2D", "DepthwiseConv2dNative"),
+        *("FusedBatchNormV3", "Identity", "Maximum", "Minimum", "Mul", "Placeholder", "Relu"),
+        *("Relu6", "Reshape", "Sigmoid", "Softmax", "Squeeze", POSTPROCESS),
+    )
+)
 # The detectors of the zoo have at most 51,150; suppression would take minutes beyond this.
 MAX_ANCHORS = 2**22
+
+
+def is_exported(graph: Graph) -> bool:
+    """Whether `graph` ends as those of `export` and of its original do."""
+    return POSTPROCESS in graph.by_name or (
+        BOX_ENCODINGS in graph.by_name and CLASS_PREDICTIONS in graph.by_name
+    )
 
 
 def export(

@@ -67,13 +67,6 @@ class Anatomy:
     anchors: Array
 
 
-def is_cut(graph: Graph) -> bool:
-    """Whether `graph` ends as `flatshot.export` and its original do: there is nothing to cut."""
-    return POSTPROCESS in graph.by_name or (
-        BOX_ENCODINGS in graph.by_name and CLASS_PREDICTIONS in graph.by_name
-    )
-
-
 def cut_frozen(
     graph: Graph,
     pipeline: Pipeline | None = None,
