@@ -57,7 +57,7 @@ class Normalisation:
 
     def __str__(self) -> str:
         scale, offset = (_numbers(part) for part in (self.scale, self.offset))
-        return f"{scale} x + {offset}"
+        return f"{scale} x + {offset}".replace("+ -", "- ")
 
 
 def _numbers(values: tuple[float, ...]) -> str:
