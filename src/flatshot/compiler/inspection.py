@@ -372,8 +372,8 @@ def _ends(checkpoint: Checkpoint, variables: Sequence[Variable]) -> dict[Path, i
 
 def _state(count: int, missing: Sequence[str], short: Sequence[str]) -> str:
     """The data files in words: how many there are, or what is wrong with them."""
-    problems = [f"{path} is missing" for path in missing]
-    problems += [f"{path} is cut short: copy it again" for path in short]
+    problems = [f"{path} missing" for path in missing]
+    problems += [f"{path} cut short, copy it again" for path in short]
     return "; ".join(problems) or str(count)
 
 
