@@ -15,9 +15,10 @@ import click
 
 from flatshot.cli.ck_environment import ck_defaults
 from flatshot.cli.detector_options import SETTINGS, post_process_options, resize_option
+from flatshot.cli.json_output import write_json
 from flatshot.cli.places import place
 from flatshot.cli.terminal import can_show
-from flatshot.formats.files import check_target, write_bytes
+from flatshot.formats.files import check_target
 
 if TYPE_CHECKING:
     from flatshot.evaluation.dataset import CocoDataset
@@ -149,7 +150,7 @@ def command(model: str, **options: Any) -> None:
         )
         if not quiet:
             click.echo(f"recorded as {content['record']}")
-    _write_json(options["json_file"], content)
+    write_json(options["json_file"], content)
 
 
 def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) -> "Result":
@@ -389,13 +390,3 @@ def _record(result: "Result", options: dict[str, Any], names: dict[str, str]) ->
             tags=[tag for tag in options["tags"].split(",") if tag.strip()],
             **names,
         )
-
-
-def _write_json(file: str | None, content: dict[str, Any]) -> None:
-    if file is None:
-        return
-    text = json.dumps(content, indent=2)
-    if file == "-":
-        click.echo(text)
-    else:
-        write_bytes(file, f"{text}\n".encode())

@@ -1,14 +1,13 @@
 """`flatshot records`: list, show, compare, export and delete recorded runs."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flatshot.cli.json_output import write_json
 from flatshot.cli.terminal import can_ask
 from flatshot.errors import ConfigError
-from flatshot.formats.files import write_bytes
 
 if TYPE_CHECKING:
     from flatshot.records.difference import Row
@@ -38,7 +37,7 @@ def list_records(tags: str, name: str | None, repo: str | None, json_file: str |
 
     with Records() as store:
         found = store.find([tag for tag in tags.split(",") if tag.strip()], name=name, repo=repo)
-    _write_json(json_file, [record.to_json() for record in found])
+    write_json(json_file, [record.to_json() for record in found])
     if json_file == "-":
         return
     table: list[tuple[str, ...]] = [("uid", "created", "name", "mAP", "recall", "images", "tags")]
@@ -65,7 +64,7 @@ def show(record: str, json_file: str | None) -> None:
 
     with Records() as store:
         found = store.get(record)
-    _write_json(json_file, found.to_json())
+    write_json(json_file, found.to_json())
     if json_file == "-":
         return
     click.echo(_title(found))
@@ -89,7 +88,7 @@ def compare(records: tuple[str, ...], everything: bool, json_file: str | None) -
     with Records() as store:
         found = [store.get(key) for key in records]
     both = difference(found, everything=everything)
-    _write_json(
+    write_json(
         json_file,
         {
             "records": [record.uid for record in found],
@@ -132,7 +131,7 @@ def export(record: str, file: str, detections: bool) -> None:
                 }
                 for row in store.detections(found).tolist()
             ]
-    _write_json(file, content)
+    write_json(file, content)
 
 
 @command.command("delete")
@@ -180,13 +179,3 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-
-
-def _write_json(file: str | None, content: Any) -> None:
-    if file is None:
-        return
-    text = json.dumps(content, indent=2)
-    if file == "-":
-        click.echo(text)
-    else:
-        write_bytes(file, f"{text}\n".encode())
