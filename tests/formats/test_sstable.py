@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flatshot.errors import ChecksumError, FormatError, UnsupportedError
 from flatshot.formats.checksum import masked_crc32c
-from flatshot.formats.sstable import MAGIC, read_table, read_varint, write_table, write_varint
+from flatshot.formats.sstable import MAGIC, read_table, write_table
+from flatshot.formats.varint import read_varint, write_varint
 
 
 @given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=30), max_size=60))
@@ -60,6 +61,18 @@ def table(data_block: bytes, *handles: tuple[int, int]) -> bytes:
     return data_block + index + place.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 
 
+def snappy_block(body: bytes) -> bytes:
+    """A block compressed to one piece; the checksum is of the compressed bytes."""
+    data = write_varint(len(body)) + bytes([len(body) - 1 << 2]) + body + b"\x01"
+    return data + struct.pack("<I", masked_crc32c(data))
+
+
+def test_a_compressed_block_is_read() -> None:
+    """The same pairs as of the plain block, restarts and all."""
+    body = entry(0, b"ab", b"1") + entry(1, b"c", b"2") + struct.pack("<I", 0)
+    assert list(read_table(table(snappy_block(body)))) == [(b"ab", b"1"), (b"ac", b"2")]
+
+
 def test_the_handmade_table_of_these_tests_is_sound() -> None:
     """The refusals below have the reason that they say."""
     data = table(block(entry(0, b"ab", b"1") + entry(1, b"c", b"2")))
@@ -83,7 +96,9 @@ LONG = entry(0, b"k" * 4000, b"")
         (table(block(b"\0\x7f\0")), FormatError, "longer than the block"),
         (table(block(entry(0, b"b", b"") + entry(0, b"a", b""))), FormatError, "'a' is out of"),
         (table(block(entry(0, b"a", b"") * 2)), FormatError, "out of order"),
-        (table(block(b"", kind=1)), UnsupportedError, "compressed"),
+        (table(block(b"", kind=2)), UnsupportedError, "compressed in the way 2"),
+        (table(block(b"\x09", kind=1)), FormatError, "Snappy hold 2, not the 9"),
+        (table(snappy_block(b"abc")), FormatError, "holds 3 bytes"),
         (table(bytes(9)), ChecksumError, "checksum differs"),
         (
             table(block(LONG + b"".join(entry(4000 + i, b"k", b"") for i in range(3000)))),

@@ -19,6 +19,7 @@ from flatshot.formats import files, protobuf, sstable
 from flatshot.formats.checksum import masked_crc32c
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import DATA_TYPES, MAX_RANK, NUMPY_TYPES, Array, DataType
+from flatshot.formats.varint import read_varint
 
 _MAX_ELEMENTS = 2**48
 # How the keys of slices begin. The variable that they are of comes later and is refused by name.
@@ -274,7 +275,7 @@ def _read_strings(variable: Variable, raw: memoryview, path: Path) -> Array:
     lengths = []
     position = 0
     for _ in range(count):
-        length, position = sstable.read_varint(raw, position)
+        length, position = read_varint(raw, position)
         lengths.append(length)
     summed = b"".join(struct.pack("<I" if n < 2**32 else "<Q", n) for n in lengths)
     rest = raw[position:]

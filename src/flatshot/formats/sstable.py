@@ -8,11 +8,14 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from flatshot.errors import ChecksumError, FormatError, UnsupportedError
+from flatshot.formats import snappy
 from flatshot.formats.checksum import masked_crc32c
+from flatshot.formats.varint import read_varint, write_varint
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER_SIZE = 48
-_TRAILER_SIZE = 5  # a byte for the compression, four for the checksum
+_TRAILER_SIZE = 5  # a byte for the compression, four for the checksum of all before it
+_PLAIN, _SNAPPY = 0, 1
 _RESTART_INTERVAL = 16
 _BLOCK_SIZE = 262144
 # Keys share their beginnings within a restart interval at most, so those of a sound table take
@@ -31,7 +34,7 @@ def read_table(data: bytes | memoryview) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         FormatError: `data` is no table, or an offset in it points outside.
         ChecksumError: a block's bytes are not those that were written.
-        UnsupportedError: a block is compressed.
+        UnsupportedError: a block is compressed by something else than Snappy.
     """
     if not is_table(data):
         raise FormatError(f"no table footer at the end of its {len(data)} bytes")
@@ -73,34 +76,6 @@ def write_table(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     return bytes(out) + handles + struct.pack("<Q", MAGIC)
 
 
-def read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
-    """The base-128 number at `position`, and the position after it.
-
-    Raises:
-        FormatError: it runs past the end or is longer than 64 bits.
-    """
-    result = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            raise FormatError("a number runs past the end")
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-    raise FormatError("a number is longer than 64 bits")
-
-
-def write_varint(number: int) -> bytes:
-    """`number` in base 128, least significant group first."""
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _magic(data: bytes | memoryview) -> int:
     return int.from_bytes(data[-8:], "little")
 
@@ -118,20 +93,24 @@ def _read_block(data: bytes | memoryview, offset: int, size: int) -> Iterator[tu
     (stored,) = struct.unpack_from("<I", data, end + 1)
     if masked_crc32c(data[offset : end + 1]) != stored:
         raise ChecksumError(f"the block at {offset} is damaged: its checksum differs")
-    if data[end] != 0:
-        raise UnsupportedError(f"the block at {offset} is compressed; TensorFlow writes it plain")
     block = bytes(data[offset:end])
-    (restarts,) = struct.unpack_from("<I", block, size - 4)
-    limit = size - 4 - 4 * restarts
+    if data[end] == _SNAPPY:
+        block = snappy.decompress(block)
+    elif data[end] != _PLAIN:
+        raise UnsupportedError(f"the block at {offset} is compressed in the way {data[end]}")
+    if len(block) < 4:
+        raise FormatError(f"the block at {offset} holds {len(block)} bytes")
+    (restarts,) = struct.unpack_from("<I", block, len(block) - 4)
+    limit = len(block) - 4 - 4 * restarts
     if limit < 0:
         raise FormatError(f"the block at {offset} claims {restarts} restarts")
-    yield from _read_entries(block[:limit])
+    # By what is stored: a compressed block of small size must not make keys without end either.
+    yield from _read_entries(block[:limit], budget=_EXPANSION * size)
 
 
-def _read_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _read_entries(block: bytes, budget: int) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     key = b""
-    budget = _EXPANSION * len(block)
     while position < len(block):
         shared, position = read_varint(block, position)
         unshared, position = read_varint(block, position)
@@ -163,7 +142,7 @@ def _append_block(out: bytearray, pairs: list[tuple[bytes, bytes]]) -> bytes:
         previous = key
     block += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
     handle = write_varint(len(out)) + write_varint(len(block))
-    block.append(0)  # not compressed
+    block.append(_PLAIN)
     out += block + struct.pack("<I", masked_crc32c(block))
     return handle
 
