@@ -1,4 +1,4 @@
-"""Imports go one way: a room imports from rooms to its left, and from `errors`."""
+"""Imports go one way: a room imports from rooms to its left, and from what is above all rooms."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ROOMS = (
     "demo",
     "cli",
 )
-EVERYWHERE = ("errors", "version")
+EVERYWHERE = ("errors", "home", "version")
 
 
 def imports(source: str) -> Iterator[str]:

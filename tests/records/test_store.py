@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flatshot.errors import ChecksumError, FileError, RecordError
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
-from flatshot.packages.home import home
+from flatshot.home import home
 from flatshot.records.store import Records
 from tests.evaluation.conftest import planned, write_dataset
 

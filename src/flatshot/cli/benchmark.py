@@ -189,7 +189,7 @@ def _journal(resume: str | None, header: dict[str, Any]) -> tuple[Path | None, b
 
     Where Flatshot's home cannot be written there is none, unless one was asked for.
     """
-    from flatshot.packages.home import home
+    from flatshot.home import home
 
     if resume is not None and resume != NEWEST:
         return Path(resume), False

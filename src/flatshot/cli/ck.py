@@ -193,7 +193,7 @@ def _virtual_env(line: Line) -> int:
 
 def _api_variables() -> dict[str, str]:
     """What stands for the Object Detection API: a folder with the one script that is asked for."""
-    from flatshot.packages.home import home
+    from flatshot.home import home
 
     folder = home().resolve() / "ck" / "research" / "object_detection"
     write_bytes(folder / "export_tflite_ssd_graph.py", EXPORT_SCRIPT.encode())

@@ -24,11 +24,11 @@ from typing import Any
 
 from flatshot.errors import ChecksumError, FileError, FlatshotError, PackageError
 from flatshot.formats.files import StrPath, write_bytes
+from flatshot.home import home, locked
 from flatshot.packages.archive import unpack
 from flatshot.packages.catalogue import Catalogue, Package, Part, Query, load_catalogue
 from flatshot.packages.coco_labels import write_coco_labels
 from flatshot.packages.fetch import OnBytes, Patience, download, obtain, sha256_of
-from flatshot.packages.home import home, locked
 from flatshot.packages.sources import Source, parse_source
 from flatshot.version import VERSION
 

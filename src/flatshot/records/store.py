@@ -28,7 +28,7 @@ from flatshot.errors import ChecksumError, FileError, RecordError
 from flatshot.evaluation.evaluate import Result
 from flatshot.evaluation.metrics import FloatArray
 from flatshot.formats.files import StrPath, read_bytes, write_beside
-from flatshot.packages.home import home
+from flatshot.home import home
 
 # How long a writer waits for another one.
 BUSY_SECONDS = 60.0
