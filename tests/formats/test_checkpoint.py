@@ -138,45 +138,6 @@ def test_ten_gigabytes_claimed_in_a_small_index_are_not_allocated(sample: Path) 
         Checkpoint(sample).read("big")
 
 
-@pytest.mark.parametrize("place", [".", "checkpoint", "model.ckpt", "model.ckpt.index"])
-def test_directory_state_file_prefix_and_index_all_mean_the_checkpoint(
-    sample: Path, place: str
-) -> None:
-    """Whatever a user has at hand."""
-    assert Checkpoint(sample.parent / place).prefix == str(sample)
-
-
-def test_a_state_file_that_moved_names_its_neighbour(sample: Path) -> None:
-    """Savers write absolute paths of the machine that trained."""
-    state = sample.parent / "checkpoint"
-    state.write_text('model_checkpoint_path: "/gone/model.ckpt"\n')
-    assert Checkpoint(sample.parent).prefix == str(sample)
-    state.write_text('model_checkpoint_path: "/gone/other.ckpt"\n')
-    with pytest.raises(FileError, match=r"'/gone/other\.ckpt', which is not there"):
-        Checkpoint(sample.parent)
-    state.write_text(f'model_checkpoint_path: "{"x" * 5000}"\n')
-    with pytest.raises(FileError, match="which is not there"):
-        Checkpoint(sample.parent)
-
-
-def test_without_a_state_file_one_checkpoint_is_found_and_several_are_listed(sample: Path) -> None:
-    """A directory must not be ambiguous."""
-    (sample.parent / "checkpoint").unlink()
-    assert Checkpoint(sample.parent).prefix == str(sample)
-    write_checkpoint(sample.with_name("b.ckpt"), SAMPLE)
-    (sample.parent / "checkpoint").unlink()
-    with pytest.raises(FileError, match=r"give one of b\.ckpt, model\.ckpt"):
-        Checkpoint(sample.parent)
-
-
-@pytest.mark.parametrize("place", ["none", "none.index", "empty", "a" * 5000, "nul\0"])
-def test_no_checkpoint_is_a_file_error(tmp_path: Path, place: str) -> None:
-    """Also of a name that no file can have."""
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="no checkpoint"):
-        Checkpoint(tmp_path / place)
-
-
 def test_a_truncated_shard_names_variable_and_file(sample: Path) -> None:
     """And what to do."""
     shard = Path(f"{sample}.data-00000-of-00001")

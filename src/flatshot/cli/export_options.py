@@ -25,7 +25,7 @@ _OPTIONS = (
     click.option(
         "--pipeline_config_path",
         metavar="FILE",
-        help="pipeline.config  [default: the one beside the checkpoint]",
+        help="pipeline.config  [default: beside the checkpoint or above]",
     ),
     click.option(
         "--config_override",

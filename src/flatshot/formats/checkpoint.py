@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.errors import ChecksumError, FileError, FormatError, UnsupportedError
+from flatshot.errors import ChecksumError, FormatError, UnsupportedError
 from flatshot.formats import files, protobuf, sstable
+from flatshot.formats.checkpoint_place import find_prefix
 from flatshot.formats.checksum import masked_crc32c
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import DATA_TYPES, MAX_RANK, NUMPY_TYPES, Array, DataType
@@ -50,8 +51,8 @@ class Checkpoint(Mapping[str, Variable]):
     """The variables of a checkpoint by name, in byte order; their values are read when asked for.
 
     Args:
-        place: the prefix (`dir/model.ckpt`), its `.index` file, a directory that holds one
-            checkpoint, or a directory or `checkpoint` state file that names the latest one.
+        place: the prefix (`dir/model.ckpt`), or what `find_prefix` finds it by: a directory, a
+            `checkpoint` state file, a file of the checkpoint.
 
     Raises:
         FileError: there is no checkpoint at `place`.
@@ -115,67 +116,6 @@ class Checkpoint(Mapping[str, Variable]):
         if shard not in self._shards:
             self._shards[shard] = files.map_bytes(self.shard_path(shard))
         return self._shards[shard]
-
-
-def find_prefix(place: StrPath) -> str:
-    """The prefix of the checkpoint that `place` means; see `Checkpoint` for what it may be.
-
-    Raises:
-        FileError: there is none, or a directory holds several and no state file.
-        UnsupportedError: there is one of the V1 format.
-    """
-    path = Path(place)
-    if files.is_directory(path):
-        return _find_in_directory(path)
-    if path.name == "checkpoint" and files.is_file(path):
-        return _read_state(path)
-    prefix = str(place).removesuffix(".index")
-    if _is_prefix(prefix):
-        return prefix
-    if files.is_file(path):
-        raise FileError(
-            f"{path}: neither a checkpoint (give its prefix, its directory or its .index file) "
-            "nor a graph (.pb, .pbtxt)"
-        )
-    raise FileError(f"no checkpoint at {str(place)!r}: there is no {prefix + '.index'!r}")
-
-
-def _is_prefix(prefix: str) -> bool:
-    """Whether there is a checkpoint of this prefix; one of the V1 format is refused by name."""
-    if files.is_file(f"{prefix}.index"):
-        return True
-    if files.is_file(prefix) and sstable.is_table(files.map_bytes(prefix)):
-        raise UnsupportedError(
-            f"{prefix}: a checkpoint of the V1 format (one file, before TensorFlow 0.12); "
-            "load it in TensorFlow 1.x and save it with tf.train.Saver to get V2"
-        )
-    return False
-
-
-def _find_in_directory(directory: Path) -> str:
-    state = directory / "checkpoint"
-    if files.is_file(state):
-        return _read_state(state)
-    found = sorted(directory.glob("*.index"))
-    if len(found) == 1:
-        return str(found[0].with_suffix(""))
-    if found:
-        names = ", ".join(path.stem for path in found)
-        raise FileError(f"{directory}: several checkpoints and no state file: give one of {names}")
-    raise FileError(f"{directory}: no checkpoint in it: there is no *.index file")
-
-
-def _read_state(path: Path) -> str:
-    """The latest checkpoint that a state file names, looked for beside the file if it has moved."""
-    state = _messages()["CheckpointState"]()
-    protobuf.parse_text(state, files.read_bytes(path), str(path))
-    named = state.model_checkpoint_path
-    if not named:
-        raise FormatError(f"{path}: it names no model_checkpoint_path")
-    for prefix in (str(path.parent / named), str(path.parent / Path(named).name)):
-        if _is_prefix(prefix):
-            return prefix
-    raise FileError(f"{path}: it names the checkpoint {named!r}, which is not there")
 
 
 def read_index(data: bytes | memoryview) -> tuple[int, dict[str, Variable]]:
@@ -363,10 +303,6 @@ def _messages() -> dict[str, Any]:
             ],
             "Shape": ["repeated Dim dim = 2"],
             "Dim": ["int64 size = 1"],
-            "CheckpointState": [
-                "string model_checkpoint_path = 1",
-                "repeated string all_model_checkpoint_paths = 2",
-            ],
             "Opaque": [],
         },
     )

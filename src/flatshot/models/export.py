@@ -5,14 +5,13 @@ What `object_detection/export_tflite_ssd_graph.py` does, with its flags as argum
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from flatshot.errors import ConfigError, FileError
-from flatshot.formats import files
+from flatshot.errors import ConfigError
 from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.checkpoint_place import find_config
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node
@@ -85,9 +84,7 @@ def export(
         UnsupportedError: the configuration asks for what is not built.
     """
     source = Checkpoint(checkpoint)
-    path = pipeline_config or Path(source.prefix).with_name("pipeline.config")
-    if pipeline_config is None and not files.is_file(path):
-        raise FileError(f"there is no {path}: give the configuration with --pipeline_config_path")
+    path = pipeline_config or find_config(source.prefix)
     config = read_config(load_pipeline(path, config_override))
     attrs = _postprocess_attrs(
         config, max_detections, max_classes_per_detection, detections_per_class, use_regular_nms
