@@ -22,7 +22,8 @@ import numpy as np
 from bench.conversion import FULL_WIDTH
 from bench.report import header, row
 from flatshot.demo.tiny import write_tiny_checkpoint
-from flatshot.evaluation.dataset import CocoDataset, GroundTruth
+from flatshot.evaluation.annotations import GroundTruth
+from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import Progress, evaluate
 from flatshot.evaluation.machine import cores
 from flatshot.evaluation.metrics import FloatArray, score

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,12 +128,21 @@ OBJECT = {"id": 1, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}
         (content(images=[]), "lists no images"),
         (content(images=[3]), r"images\[0\] is not an object"),
         (content(images=[IMAGE, IMAGE]), "image id 9 occurs twice"),
-        (content(images=[{"id": "9", "file_name": "b.jpg"}]), "whole number"),
+        (content(images=[{"id": "img_12", "file_name": "b.jpg"}]), "whole number"),
+        (content(images=[{"id": 2.5, "file_name": "b.jpg"}]), "whole number"),
+        (content(images=[{"id": "2.5", "file_name": "b.jpg"}]), "whole number"),
+        (content(images=[{"id": "-1", "file_name": "b.jpg"}]), "whole number"),
+        (content(images=[{"id": float("inf"), "file_name": "b.jpg"}]), "whole number"),
         (content(images=[{"id": True, "file_name": "b.jpg"}]), "whole number"),
         (content(images=[{"id": 10**30, "file_name": "b.jpg"}]), "whole number"),
         (content(images=[{"id": 9}]), "'file_name'"),
-        (content(images=[{"id": 9, "file_name": "../b.jpg"}]), "outside"),
-        (content(images=[{"id": 9, "file_name": "/etc/passwd"}]), "outside"),
+        (
+            content(images=[{"id": 9, "file_name": "../annotations/c.jpg"}]),
+            "--images",
+        ),
+        (content(images=[{"id": 9, "file_name": "/etc/passwd"}]), "--images"),
+        (content(images=[{"id": 9, "file_name": "b.jpg\0"}]), "--images"),
+        (content(images=[IMAGE, {"id": 8, "file_name": "D:\\other\\b.jpg"}]), "both"),
         (content(images=[{"id": 9, "file_name": "c.jpg"}]), "--images"),
         (content(annotations=None), "no list 'annotations'"),
         (content(annotations=[OBJECT, OBJECT]), "annotation id 1 occurs twice"),
@@ -142,7 +153,10 @@ OBJECT = {"id": 1, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}
         (content(annotations=[OBJECT | {"bbox": [1, 2, float("nan"), 4]}]), "'bbox'"),
         (content(annotations=[OBJECT | {"bbox": [1, 2, 10**400, 4]}]), "'bbox'"),
         (content(annotations=[OBJECT | {"area": "big"}]), "'area'"),
+        (content(annotations=[OBJECT | {"bbox": ["1", "2", "3", "wide"]}]), "'bbox'"),
+        (content(annotations=[OBJECT | {"bbox": [0.1, 0.25, 0.5, 0.5]}]), "parts of the image"),
         (content(annotations=[OBJECT | {"iscrowd": 2}]), "'iscrowd'"),
+        (content(annotations=[OBJECT | {"iscrowd": "yes"}]), "'iscrowd'"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, value: Any, says: str) -> None:
@@ -203,3 +217,169 @@ def test_the_310_images(data: Path) -> None:
     assert dataset.images[0].name == "000000000285.jpg"
     assert len(dataset.categories) == 80
     assert (dataset.missing, dataset.skipped) == ((), {})
+
+
+@pytest.mark.parametrize("coat", [float, str, lambda number: f"{number}.0", lambda n: f" {n} "])
+def test_whole_numbers_in_another_coat(tmp_path: Path, coat: Callable[[int], object]) -> None:
+    """Pandas writes 285.0, VGG Image Annotator "285": they are 285."""
+    dressed = content()
+    for row in (*dressed["images"], *dressed["categories"]):
+        row["id"] = coat(row["id"])
+    for row in dressed["annotations"]:
+        row |= {key: coat(row[key]) for key in ("image_id", "category_id")}
+        row["bbox"] = [coat(number) if number % 1 == 0 else number for number in row["bbox"]]
+    plain = CocoDataset(write(tmp_path, content()))
+    dataset = CocoDataset(write(tmp_path, dressed))
+    assert [(image.id, image.name) for image in dataset.images] == [(4, "a.jpg"), (9, "b.jpg")]
+    assert dataset.categories == plain.categories
+    assert np.array_equal(dataset.truth.category_ids, plain.truth.category_ids)
+    assert np.array_equal(dataset.truth.boxes, plain.truth.boxes)
+
+
+@pytest.mark.parametrize("crowd", [True, 1.0, "1"])
+def test_crowds_in_another_coat(tmp_path: Path, crowd: object) -> None:
+    """Flags too."""
+    rows = [OBJECT | {"iscrowd": crowd}]
+    assert CocoDataset(write(tmp_path, content(annotations=rows))).truth.crowds.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *("/home/someone/tiny/b.jpg", "C:\\project\\tiny\\b.jpg", "tiny\\b.jpg", "../tiny/b.jpg"),
+        *("..\\..\\b.jpg", "https://host/tiny/b.jpg?size=full", "/data/local-files/?d=set/b.jpg"),
+        *("s3://bucket/b.jpg", "./b.jpg", "B.JPG", "b", "file:///C:/x/b.jpg", "x%2Fb.jpg"),
+    ],
+)
+def test_names_of_other_machines(
+    tmp_path: Path, listed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An image is found under the end of its listed name, said once; the name stays as listed."""
+    both = content(images=[IMAGE | {"file_name": listed}, content()["images"][1]])
+    dataset = CocoDataset(write(tmp_path, both))
+    (image,) = (image for image in dataset.images if image.id == 9)
+    assert (image.name, image.path) == (listed, tmp_path / "tiny" / "b.jpg")
+    expected = 0 if listed == "./b.jpg" else 1
+    assert caplog.text.count("by the end of their listed names") == expected
+
+
+def test_letters_with_marks_as_macos_spells_them(tmp_path: Path) -> None:
+    """One listed name in two spellings of Unicode is one file."""
+    listed = content(images=[IMAGE | {"file_name": "stra\u00dfe-\u00e9.jpg"}])
+    dataset = CocoDataset(write(tmp_path, listed, ("STRASSE-E\u0301.jpg",)))
+    assert [image.id for image in dataset.images] == [9]
+
+
+def test_the_end_of_a_name_never_leads_outside(tmp_path: Path) -> None:
+    """Whatever is listed, the file lies in the image folder."""
+    write(tmp_path, content(images=[IMAGE | {"file_name": "tiny/../../b.jpg"}]), ("a.jpg",))
+    (tmp_path / "b.jpg").touch()
+    with pytest.raises(DatasetError, match="--images"):
+        CocoDataset(tmp_path, images=tmp_path / "tiny")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "images"),
+    [
+        ("labels.json", "data"),  # FiftyOne
+        ("valid/_annotations.coco.json", "valid"),  # Roboflow
+        ("valid/_annotations.coco.json", "valid/images"),
+        ("result.json", "images"),  # Label Studio
+        ("annotations/instances_default.json", "images/default"),  # CVAT
+        ("annotations/instances_default.json", "images"),
+        ("annotations/train.json", "train"),
+        ("annotations/instances_train.json", "train/images"),
+        ("train/annotations.json", "train/JPEGImages"),
+        ("train/annotations/instances.json", "train/images"),
+        ("annotations.json", "pictures/of/mine"),
+    ],
+)
+def test_folders_of_other_tools(tmp_path: Path, annotations: str, images: str) -> None:
+    """Annotation file and images are found without options, wherever tools put them."""
+    for name in (annotations, f"{images}/a.jpg", f"{images}/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / annotations).write_text(json.dumps(content()))
+    dataset = CocoDataset(tmp_path)
+    assert dataset.annotations == tmp_path / annotations
+    assert [image.path.parent for image in dataset.images] == [tmp_path / images] * 2
+    direct = CocoDataset(tmp_path / annotations)
+    assert [image.path.name for image in direct.images] == ["a.jpg", "b.jpg"]
+
+
+def test_the_folder_with_most_images_is_taken(tmp_path: Path) -> None:
+    """A stray image beside the annotation file does not hide the folder of all."""
+    write(tmp_path, content())
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "annotations" / "b.jpg").touch()
+    assert CocoDataset(tmp_path).folder == tmp_path / "tiny"
+
+
+def test_other_json_beside_the_annotations(tmp_path: Path) -> None:
+    """Files that hold none of COCO's lists do not count."""
+    (tmp_path / "labels.json").write_text(json.dumps(content()))
+    (tmp_path / "info.json").write_text('{"date": 2026}')
+    (tmp_path / "a.jpg").touch()
+    assert CocoDataset(tmp_path).annotations == tmp_path / "labels.json"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"version": "5.0", "shapes": [], "imagePath": "a.jpg"}, "labelme"),
+        ({"_via_settings": {}, "_via_img_metadata": {}}, "VGG Image Annotator"),
+        ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator"),
+        ({"info": {}, "categories": {"label": {}}, "items": []}, "Datumaro"),
+        ({"samples": []}, "FiftyOne"),
+        ({"images": [], "annotations": [{"caption": "a cat"}]}, "captions"),
+        ([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}], "detections"),
+        ([{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}], "Label Studio"),
+        ([{"image": "a.jpg", "annotations": []}], "CreateML"),
+        ([{"name": "a.jpg", "labels": []}], "BDD100K"),
+    ],
+)
+def test_json_of_other_tools(tmp_path: Path, value: Any, says: str) -> None:
+    """Told by its shape, by name, in one line."""
+    with pytest.raises(DatasetError, match=says) as caught:
+        CocoDataset(write(tmp_path, value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Annotations/a.xml", "Pascal VOC"),
+        ("train/Annotations/a.xml", "Pascal VOC"),
+        ("labels/a.txt", "YOLO"),
+        ("train/labels/a.txt", "YOLO"),
+        ("data.yaml", "YOLO"),
+        ("validation-annotations-bbox.csv", "Open Images"),
+        ("train.tfrecord", "TensorFlow records"),
+    ],
+)
+def test_folders_of_other_formats(tmp_path: Path, name: str, says: str) -> None:
+    """Told by what lies in them."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(DatasetError, match=says) as caught:
+        CocoDataset(tmp_path)
+    assert "COCO's format is needed" in str(caught.value)
+
+
+CASES = {
+    "09-data-file-names": (
+        *("plain", "absolute", "windows", "backslash", "up_and_over", "fiftyone", "kaggle"),
+    ),
+    "10-data-number-types": ("plain", "floats", "texts", "half_texts"),
+}
+
+
+@pytest.mark.parametrize(("case", "name"), [(c, name) for c in CASES for name in CASES[c]])
+def test_the_cases_that_people_reported(data: Path, case: str, name: str) -> None:
+    """Each variant is the plain data set, in another coat or from another machine."""
+    plain = CocoDataset(data / "cases" / case / "plain")
+    dataset = CocoDataset(data / "cases" / case / name)
+    assert [image.path.name for image in dataset.images] == [i.path.name for i in plain.images]
+    assert [image.id for image in dataset.images] == [image.id for image in plain.images]
+    for key in ("image_ids", "category_ids", "boxes", "areas", "crowds"):
+        assert np.array_equal(getattr(dataset.truth, key), getattr(plain.truth, key)), key

@@ -12,7 +12,7 @@ from hypothesis import example, given
 
 from flatshot.errors import DatasetError
 from flatshot.evaluation import metrics
-from flatshot.evaluation.dataset import GroundTruth
+from flatshot.evaluation.annotations import GroundTruth
 from flatshot.evaluation.metrics import METRIC_NAMES, CocoScores, FloatArray, score
 
 CATEGORIES = {1: "cat", 3: "dog", 7: "cat"}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import DatasetError
-from flatshot.evaluation.dataset import GroundTruth
+from flatshot.evaluation.annotations import GroundTruth
 
 FloatArray = npt.NDArray[np.float64]
 
