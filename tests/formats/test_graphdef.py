@@ -12,7 +12,16 @@ from hypothesis.extra import numpy as hnp
 
 from flatshot.errors import FormatError
 from flatshot.formats import graphdef
-from flatshot.formats.graphdef import NUMPY_TYPES, DataType, Graph, Node, Shape
+from flatshot.formats.graphdef import (
+    CONTROL,
+    NUMPY_TYPES,
+    DataType,
+    Graph,
+    Node,
+    Shape,
+    TensorName,
+    parse_tensor,
+)
 
 
 def plain(value: Any) -> Any:
@@ -205,3 +214,40 @@ def test_saved_files_load_equal(tmp_path: Path) -> None:
     (tmp_path / "x.pb").write_bytes(b"\x0a\x7f")
     with pytest.raises(FormatError, match=r"x\.pb: not a GraphDef"):
         graphdef.load_graph(tmp_path / "x.pb")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/b", TensorName("a/b")),
+        ("a/b:0", TensorName("a/b")),
+        ("a/b:12", TensorName("a/b", 12)),
+        ("^a/b", TensorName("a/b", CONTROL)),
+        ("a/b:y:0", TensorName("a/b", 0, "y")),
+        ("a/b:output:3", TensorName("a/b", 3, "output")),
+        ("a:b", TensorName("a:b")),  # no name that TensorFlow gives; it stays as it is
+        ("a:999999", TensorName("a:999999")),  # no operator has so many outputs
+    ],
+)
+def test_names_of_tensors(text: str, expected: TensorName) -> None:
+    """Each way to name a tensor gives node, output and port."""
+    assert parse_tensor(text) == expected
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9.][A-Za-z0-9_./-]{0,20}", fullmatch=True)
+PORTS = st.sampled_from(["", "output", "selected_indices"])
+
+
+@given(st.builds(TensorName, NAMES, st.integers(-1, 99999), PORTS))
+def test_a_name_is_parsed_as_it_is_written(name: TensorName) -> None:
+    """Parsing is the inverse of writing."""
+    expected = name if name.number != CONTROL else TensorName(name.node, CONTROL)
+    assert parse_tensor(str(name)) == expected
+
+
+def test_a_node_knows_what_it_reads_and_what_it_waits_for() -> None:
+    """Values and control edges are told apart, and `a:0` is `a`."""
+    node = Node("n", "Op", ("a:0", "^c", "b:1", "d:y:0"))
+    assert node.data_inputs == ("a", "b:1", "d:y:0")
+    assert node.sources == ("a", "b", "d")
+    assert node.controls == ("c",)

@@ -130,6 +130,20 @@ def test_what_is_missing_is_named(folder: Path) -> None:
         load_saved_model(folder / "variables")
 
 
+def test_an_identity_of_itself_is_refused(tmp_path: Path) -> None:
+    """What a saver assigns may not wait for itself."""
+    source = graph(
+        make("moved", "VariableV2"),
+        make("end", "Identity", "moved"),
+        make("restored", "Identity", "restored"),
+        make("assign", "Assign", "moved", "restored"),
+    )
+    (tmp_path / "model.ckpt.meta").write_bytes(_meta(source).SerializeToString())
+    write_checkpoint(tmp_path / "model.ckpt", WEIGHTS)
+    with pytest.raises(FormatError, match="'restored' waits for itself"):
+        load_graph(tmp_path / "model.ckpt.meta")
+
+
 def test_functions_are_refused(folder: Path) -> None:
     """A model of TensorFlow 2 keeps its graph in them."""
     call = Node("end", "StatefulPartitionedCall", ("x",))

@@ -13,7 +13,14 @@ from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import POSTPROCESS, Option
-from flatshot.formats.graphdef import MAX_TENSOR_BYTES, DataType, Node, Shape
+from flatshot.formats.graphdef import (
+    MAX_TENSOR_BYTES,
+    DataType,
+    Node,
+    Shape,
+    TensorName,
+    parse_tensor,
+)
 
 _log = logging.getLogger("flatshot")
 
@@ -62,7 +69,7 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
     order = sort_nodes(
         source,
         [node for node in source if node.name in needed],
-        lambda node: _predecessors(source, node.name, set(inputs)),
+        lambda node: _sources(source, node.name, set(inputs)),
     )
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()
@@ -127,21 +134,13 @@ def _input_shape(node: Node, given: Dims | None) -> Dims:
     return dims
 
 
-def _split(name: str) -> tuple[str, int]:
-    """A tensor's node and output number."""
-    node, colon, number = name.rpartition(":")
-    if colon and number.isdecimal() and len(number) < 6:
-        return node, int(number)
-    return name, 0
-
-
 def needed_nodes(source: graphdef.Graph, boundary: Boundary) -> set[str]:
     """The names of the nodes that the outputs need, up to the inputs.
 
     Raises:
         GraphError: an output is not in the graph, or a node that one needs.
     """
-    waiting = [_split(name)[0] for name in boundary.outputs]
+    waiting = [parse_tensor(name).node for name in boundary.outputs]
     for name in waiting:
         if name not in source.by_name:
             raise GraphError(f"there is no node {name!r} to be an output")
@@ -151,19 +150,18 @@ def needed_nodes(source: graphdef.Graph, boundary: Boundary) -> set[str]:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += _predecessors(source, name, stop)
+            waiting += _sources(source, name, stop)
     return needed
 
 
-def _predecessors(source: graphdef.Graph, name: str, stop: set[str]) -> list[str]:
+def _sources(source: graphdef.Graph, name: str, stop: set[str]) -> Sequence[str]:
     """The nodes whose values the node `name` reads; control edges carry none."""
     if name in stop:
-        return []
-    names = [_split(text)[0] for text in source.by_name[name].inputs if not text.startswith("^")]
-    for predecessor in names:
-        if predecessor not in source.by_name:
-            raise GraphError(f"node {name!r} reads {predecessor!r}, which is not in the graph")
-    return names
+        return ()
+    found = source.by_name[name].sources
+    for missing in (other for other in found if other not in source.by_name):
+        raise GraphError(f"node {name!r} reads {missing!r}, which is not in the graph")
+    return found
 
 
 def _check_known(nodes: Sequence[Node], boundary: Boundary) -> None:
@@ -198,8 +196,7 @@ def _constant(node: Node) -> Value:
 
 
 def _find(values: Mapping[str, Value], name: str, where: str) -> Value:
-    node, number = _split(name)
-    value = values.get(f"{node}:{number}" if number else node)
+    value = values.get(str(parse_tensor(name)))
     if value is None:
         raise GraphError(f"{where} names {name!r}, an output that its node does not have")
     return value
@@ -208,18 +205,14 @@ def _find(values: Mapping[str, Value], name: str, where: str) -> Value:
 def _highest_outputs(nodes: Sequence[Node], boundary: Boundary) -> dict[str, int]:
     """The number of the last output of each node that something reads."""
     highest: dict[str, int] = {}
-    names = [text for node in nodes for text in node.inputs if not text.startswith("^")]
-    for name, number in map(_split, [*names, *boundary.outputs]):
-        highest[name] = max(number, highest.get(name, 0))
+    names = [text for node in nodes for text in node.data_inputs]
+    for tensor in map(parse_tensor, [*names, *boundary.outputs]):
+        highest[tensor.node] = max(tensor.number, highest.get(tensor.node, 0))
     return highest
 
 
 def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping[str, int]) -> None:
-    inputs = [
-        _find(values, text, f"node {node.name!r}")
-        for text in node.inputs
-        if not text.startswith("^")
-    ]
+    inputs = [_find(values, text, f"node {node.name!r}") for text in node.data_inputs]
     if node.op not in BY_TF_NAME:
         _import_custom(graph, node, inputs, values, used[node.name])
         return
@@ -230,7 +223,7 @@ def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping
     _check_size(node.name, shape, dtype.itemsize)
     outputs = []
     for number in range(operator.outputs(op)):
-        name = f"{node.name}:{number}" if number else node.name
+        name = str(TensorName(node.name, number))
         outputs.append(Value(name, shape, dtype))
         values[name] = outputs[-1]
     graph.add(op, outputs)
@@ -265,7 +258,7 @@ def _import_custom(
     op = Op(CUSTOM, node.name, inputs, {"op": node.op, "options": scalar_attrs(node)})
     outputs = []
     for number in range(count):
-        name = f"{node.name}:{number}" if number else node.name
+        name = str(TensorName(node.name, number))
         outputs.append(Value(name, None, np.dtype(np.float32)))
         values[name] = outputs[-1]
     graph.add(op, outputs)

@@ -315,7 +315,7 @@ _SILENT = ("Assert", "NoOp", "Const")
 
 def _loose_ends(graph: graphdef.Graph) -> list[str]:
     """The nodes that nothing reads: what an unknown graph seems to give."""
-    read = {text.lstrip("^").partition(":")[0] for node in graph for text in node.inputs}
+    read = {name for node in graph for name in (*node.sources, *node.controls)}
     known = [name for name in (*POSTPROCESS_OUTPUTS[:1], *RAW_OUTPUTS) if name in graph.by_name]
     ends = [node.name for node in graph if node.name not in read and node.op not in _SILENT]
     return known or ends

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,43 @@ class Shape:
 Attr = bool | int | float | bytes | DataType | Shape | Array | list[Any]
 
 
+CONTROL = -1
+"""The output number of an edge that carries no value, only an order."""
+
+
+class TensorName(NamedTuple):
+    """What an input of a node names: an output of another one.
+
+    Attributes:
+        node: the name of the node that makes it.
+        number: of the output; in a function's body, within `port`. `CONTROL` for a control edge.
+        port: the name of the output argument, by which bodies of functions count outputs; empty
+            in graphs, which count them all together.
+    """
+
+    node: str
+    number: int = 0
+    port: str = ""
+
+    def __str__(self) -> str:
+        if self.number == CONTROL:
+            return f"^{self.node}"
+        if self.port:
+            return f"{self.node}:{self.port}:{self.number}"
+        return f"{self.node}:{self.number}" if self.number else self.node
+
+
+def parse_tensor(text: str) -> TensorName:
+    """The parts of `name`, `name:1`, `^name`, or `name:output:0` as functions have it."""
+    if text.startswith("^"):
+        return TensorName(text[1:], CONTROL)
+    front, colon, number = text.rpartition(":")
+    if not (colon and number.isdecimal() and len(number) < 6):
+        return TensorName(text)
+    node, _, port = front.partition(":")
+    return TensorName(node, int(number), port)
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One node. An input is `name`, `name:k` for output k, or `^name` for a control edge."""
@@ -98,6 +135,22 @@ class Node:
     op: str
     inputs: tuple[str, ...] = ()
     attrs: Mapping[str, Attr] = field(default_factory=dict)
+
+    @functools.cached_property
+    def data_inputs(self) -> tuple[str, ...]:
+        """The tensors that it reads, each under its one name: `name:0` is `name`."""
+        texts = (text for text in self.inputs if not text.startswith("^"))
+        return tuple(str(parse_tensor(text)) if ":" in text else text for text in texts)
+
+    @functools.cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the nodes that make `data_inputs`, in the same order."""
+        return tuple(parse_tensor(text).node for text in self.data_inputs)
+
+    @functools.cached_property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the nodes that must run before it and whose values it does not read."""
+        return tuple(text[1:] for text in self.inputs if text.startswith("^"))
 
 
 @dataclass(frozen=True, eq=False)

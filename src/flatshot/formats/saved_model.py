@@ -120,7 +120,7 @@ def _read_meta_graph(message: Any) -> MetaGraph:
     outputs: dict[str, None] = {}
     for signature in message.signature_def.values():
         for tensor in signature.outputs.values():
-            outputs[tensor.name.partition(":")[0]] = None
+            outputs[graphdef.parse_tensor(tensor.name).node] = None
     known = [name for name in outputs if name in graph.by_name]
     return MetaGraph(graph, tuple(message.meta_info_def.tags), tuple(sorted(known)))
 
@@ -169,22 +169,16 @@ def _needed(graph: Graph, outputs: Sequence[str]) -> set[str]:
         if name in found or name not in graph.by_name:
             continue
         found.add(name)
-        waiting += [_source(text) for text in graph.by_name[name].inputs if text[:1] != "^"]
+        waiting += graph.by_name[name].sources
     return found
 
 
-def _source(text: str) -> str:
-    name, colon, number = text.removeprefix("^").rpartition(":")
-    return name if colon and number.isdecimal() else text.removeprefix("^")
-
-
 def _frozen(node: Node, keys: Mapping[str, str], variables: Variables) -> Node:
-    inputs = tuple(text for text in node.inputs if not text.startswith("^"))
     if node.op in _VARIABLES:
         return Node(node.name, "Const", (), {"value": variables.read(keys[node.name])})
     if node.op == "ReadVariableOp":
-        return Node(node.name, "Identity", inputs)
-    return Node(node.name, node.op, inputs, node.attrs)
+        return Node(node.name, "Identity", node.data_inputs)
+    return Node(node.name, node.op, node.data_inputs, node.attrs)
 
 
 def _saved_names(graph: Graph) -> dict[str, str]:
@@ -207,21 +201,26 @@ def _saved_names(graph: Graph) -> dict[str, str]:
 def _assigned(graph: Graph) -> Iterator[tuple[str, str]]:
     """The variables that RestoreV2 fills, with the names it reads."""
     for node in graph:
-        if node.op not in ("Assign", "AssignVariableOp") or len(node.inputs) < 2:
+        if node.op not in ("Assign", "AssignVariableOp") or len(node.data_inputs) < 2:
             continue
-        text = node.inputs[1]
-        restore = graph.by_name.get(_source(text))
-        while restore is not None and restore.op == "Identity" and restore.inputs:
-            text = restore.inputs[0]
-            restore = graph.by_name.get(_source(text))
-        if restore is None or restore.op != "RestoreV2" or len(restore.inputs) < 2:
+        tensor = graphdef.parse_tensor(node.data_inputs[1])
+        restore = graph.by_name.get(tensor.node)
+        seen = set()
+        while restore is not None and restore.op == "Identity" and restore.data_inputs:
+            if restore.name in seen:
+                raise FormatError(f"{restore.name!r} waits for itself: the graph is damaged")
+            seen.add(restore.name)
+            tensor = graphdef.parse_tensor(restore.data_inputs[0])
+            restore = graph.by_name.get(tensor.node)
+        if restore is None or restore.op != "RestoreV2" or len(restore.data_inputs) < 2:
             continue
-        source = graph.by_name.get(_source(restore.inputs[1]))
+        source = graph.by_name.get(restore.sources[1])
         listed = source.attrs.get("value") if source is not None else None
-        number = text.rpartition(":")[2]
-        index = int(number) if number.isdecimal() and ":" in text else 0
-        if isinstance(listed, np.ndarray) and listed.dtype == object and index < listed.size:
-            yield _source(node.inputs[0]), bytes(listed.reshape(-1)[index]).decode(errors="replace")
+        if not (isinstance(listed, np.ndarray) and listed.dtype == object):
+            continue
+        if tensor.number < listed.size:
+            name = bytes(listed.reshape(-1)[tensor.number]).decode(errors="replace")
+            yield node.sources[0], name
 
 
 @functools.cache

@@ -24,11 +24,11 @@ from flatshot.compiler.frozen.preprocessing import NetworkInput, find_input
 from flatshot.compiler.frozen.rewriting import rewrite
 from flatshot.compiler.frozen.scores import Scores, find_scores
 from flatshot.compiler.frozen.suppression import Suppression, read_suppression
-from flatshot.compiler.frozen.wiring import Wiring, constant_node, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring, constant_node
 from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.custom_options import POSTPROCESS
-from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
+from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape, parse_tensor
 from flatshot.formats.normalization import NAME, write_normalization
 from flatshot.formats.pipeline import Pipeline
 from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
@@ -153,10 +153,10 @@ def _fed(wiring: Wiring, tensor: str, shape: Dims) -> dict[str, Value]:
 def _channels(wiring: Wiring, network_input: NetworkInput) -> int:
     """How many channels the first convolution's filter is for."""
     constant = Evaluation(wiring.graph, {}).constant
-    behind = wiring.descendants([split_tensor(network_input.tensor)[0]])
+    behind = wiring.descendants([parse_tensor(network_input.tensor).node])
     for node in wiring.nodes_of("Conv2D", "DepthwiseConv2dNative"):
         if node.name in behind:
-            filter_ = constant(data_inputs(node)[1])
+            filter_ = constant(node.data_inputs[1])
             if filter_ is not None and filter_.ndim == 4:
                 return int(filter_.shape[2])
     return 3

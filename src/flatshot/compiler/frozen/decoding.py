@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring
 from flatshot.errors import GraphError, UnsupportedError
-from flatshot.formats.graphdef import Array, Node
+from flatshot.formats.graphdef import Array, Node, parse_tensor
 
 _PARTS = ("Unpack", "Split", "SplitV")
 _SCALINGS = ("Mul", "RealDiv", "Div")
@@ -74,7 +74,7 @@ def find_decoding(wiring: Wiring) -> Decoding:
     constant = Evaluation(wiring.graph, {}).constant
     found: dict[str, dict[int, tuple[Node, _Term]]] = {}
     for node in wiring.nodes_of("Exp"):
-        term = _trace(wiring, data_inputs(node)[0], constant)
+        term = _trace(wiring, node.data_inputs[0], constant)
         if term is not None:
             found.setdefault(term.parts, {})[term.index] = (node, term)
     coders = {name: terms for name, terms in found.items() if set(terms) == {2, 3}}
@@ -113,9 +113,9 @@ def _trace(wiring: Wiring, tensor: str, constant: Constant) -> _Term | None:
         tensor = wiring.source(tensor)
         node = wiring.node(tensor)
         if node.op in _PARTS:
-            return _Term(node.name, split_tensor(tensor)[1], factor)
+            return _Term(node.name, parse_tensor(tensor).number, factor)
         if node.op in ("Squeeze", "Reshape"):
-            tensor = data_inputs(node)[0]
+            tensor = node.data_inputs[0]
             continue
         if node.op not in _SCALINGS:
             return None
@@ -127,7 +127,7 @@ def _trace(wiring: Wiring, tensor: str, constant: Constant) -> _Term | None:
 
 
 def _scaling(node: Node, constant: Constant) -> tuple[str, float] | None:
-    inputs = data_inputs(node)
+    inputs = node.data_inputs
     for index in (1, 0) if node.op == "Mul" else (1,):
         data = constant(inputs[index])
         if data is not None and data.size == 1:
@@ -156,10 +156,10 @@ def _read_coder(
 def _partner(wiring: Wiring, node: Node, *ops: str) -> str:
     """What the one reader of `node` among `ops` reads beside it."""
     readers = [reader for reader in wiring.readers.get(node.name, []) if reader.op in ops]
-    if len(readers) != 1 or len(data_inputs(readers[0])) != 2:
+    if len(readers) != 1 or len(readers[0].data_inputs) != 2:
         raise _foreign(node)
-    first, second = data_inputs(readers[0])
-    return second if split_tensor(first)[0] == node.name else first
+    first, second = readers[0].data_inputs
+    return second if parse_tensor(first).node == node.name else first
 
 
 def _edge_factors(wiring: Wiring, exponential: Node) -> Factors:
@@ -168,8 +168,8 @@ def _edge_factors(wiring: Wiring, exponential: Node) -> Factors:
     while paths:
         node, factors = paths.pop(0)
         for reader in wiring.readers.get(node.name, []):
-            inputs = data_inputs(reader)
-            first = split_tensor(inputs[0])[0] == node.name
+            inputs = reader.data_inputs
+            first = parse_tensor(inputs[0]).node == node.name
             if reader.op == "Sub" and not first and factors:
                 return factors
             # No coder needs more than a few products.
@@ -187,7 +187,7 @@ def _centre_product(
 ) -> tuple[Node, str, float]:
     """The product of output `index` of `parts` with a tensor, that tensor, and the scale in it."""
     for node in wiring.nodes_of("Mul"):
-        inputs = data_inputs(node)
+        inputs = node.data_inputs
         for text, other in zip(inputs, reversed(inputs), strict=True):
             term = _trace(wiring, text, constant)
             if term is None or (term.parts, term.index) != (parts.name, index):
@@ -211,7 +211,7 @@ def find_encodings(wiring: Wiring, parts: Node, evaluation: Evaluation) -> tuple
     It is the one nearest to the place where it is taken apart that has the shape (1, N, 4), else
     the last one that holds the same numbers in the same order.
     """
-    tensor = data_inputs(parts)[1 if parts.op == "Split" else 0]
+    tensor = parts.data_inputs[1 if parts.op == "Split" else 0]
     total = _count(evaluation, tensor)
     best = tensor
     while True:
@@ -222,7 +222,7 @@ def find_encodings(wiring: Wiring, parts: Node, evaluation: Evaluation) -> tuple
         best = tensor
         if node.op not in _RESHAPING and tensor == wiring.source(tensor):
             break
-        tensor = data_inputs(node)[0]
+        tensor = node.data_inputs[0]
     if evaluation.value(best).dims[-1] != 4 or total % 4:
         raise _foreign(parts)
     return best, total // 4

@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.compiler.frozen.wiring import (
-    HANDED_ON,
-    data_inputs,
-    split_tensor,
-    tensor_name,
-)
+from flatshot.compiler.frozen.wiring import HANDED_ON
 from flatshot.compiler.ir import Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate
 from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
-from flatshot.formats.graphdef import NUMPY_TYPES, Array, DataType, Graph, Node
+from flatshot.formats.graphdef import (
+    NUMPY_TYPES,
+    Array,
+    DataType,
+    Graph,
+    Node,
+    TensorName,
+    parse_tensor,
+)
 
 DESCRIBING = ("Shape", "ShapeN", "Rank", "Size")
 """Operators that say something of a tensor's shape, no matter what it holds."""
@@ -117,7 +120,7 @@ class Evaluation:
             UnsupportedOpError: an operator on the way to it is not known.
         """
         if tensor not in self._known:
-            root, number = split_tensor(tensor)
+            root, number, _ = parse_tensor(tensor)
             if root not in self._graph.by_name:
                 raise GraphError(f"there is no node {root!r} in the graph")
             for node in sort_nodes(self._graph, [self._graph.by_name[root]], self._open_sources):
@@ -140,12 +143,15 @@ class Evaluation:
     def _open_sources(self, node: Node) -> list[str]:
         if self._is_known(node.name):
             return []
-        texts = data_inputs(node)
-        return [split_tensor(text)[0] for text in texts if text not in self._known]
+        return [
+            source
+            for text, source in zip(node.data_inputs, node.sources, strict=True)
+            if text not in self._known
+        ]
 
     def _compute(self, node: Node) -> None:
         inputs = []
-        for text in data_inputs(node):
+        for text in node.data_inputs:
             if text not in self._known:
                 raise GraphError(f"node {node.name!r} reads {text!r}, which does not exist")
             inputs.append(self._known[text])
@@ -154,7 +160,7 @@ class Evaluation:
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise GraphError(f"{node.op} {node.name!r} cannot be computed: {error}") from error
         for number, value in enumerate(results):
-            self._known[tensor_name(node.name, number)] = value
+            self._known[str(TensorName(node.name, number))] = value
 
 
 def _compute(node: Node, inputs: list[Value]) -> list[Value]:
@@ -201,7 +207,7 @@ def _registered(node: Node, operator: Operator, inputs: list[Value]) -> list[Val
         raise GraphError(f"{node.op} {node.name!r} has {len(inputs)} inputs, not {least}")
     op = Op(operator.kind, node.name, inputs, operator.attrs(node))
     shape, dtype, count = operator.shape(op), operator.element(op), operator.outputs(op)
-    names = [tensor_name(node.name, number) for number in range(count)]
+    names = [str(TensorName(node.name, number)) for number in range(count)]
     op.outputs = [Value(name, shape, dtype) for name in names]
     arrays = [value.data for value in inputs if value.data is not None]
     size = np.prod(shape, dtype=np.float64) * count * dtype.itemsize
@@ -224,6 +230,6 @@ def _arithmetic(node: Node, inputs: list[Value]) -> list[Value]:
         result = _ARITHMETIC[node.op](node, *arrays)
     parts = result if isinstance(result, list) else [np.asarray(result)]
     return [
-        Value(tensor_name(node.name, number), part.shape, part.dtype, part)
+        Value(str(TensorName(node.name, number)), part.shape, part.dtype, part)
         for number, part in enumerate(parts)
     ]

@@ -7,18 +7,13 @@ import numpy as np
 
 from flatshot.compiler.frozen.evaluation import DESCRIBING, Evaluation
 from flatshot.compiler.frozen.rewriting import rewrite
-from flatshot.compiler.frozen.wiring import (
-    constant_node,
-    data_inputs,
-    split_tensor,
-    tensor_name,
-)
+from flatshot.compiler.frozen.wiring import constant_node
 from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
 from flatshot.compiler.order import sort_nodes
 from flatshot.errors import FlatshotError
-from flatshot.formats.graphdef import Array, Graph, Node
+from flatshot.formats.graphdef import Array, Graph, Node, parse_tensor
 
 _log = logging.getLogger("flatshot")
 
@@ -49,15 +44,19 @@ def settle(
                 folded[node.name] = data
         if node.name in folded:
             return []
-        return [split_tensor(text)[0] for text in data_inputs(node) if text not in begins]
+        return [
+            source
+            for text, source in zip(node.data_inputs, node.sources, strict=True)
+            if text not in begins
+        ]
 
-    roots = [graph.by_name[split_tensor(text)[0]] for text in outputs if text not in begins]
+    roots = [graph.by_name[parse_tensor(text).node] for text in outputs if text not in begins]
     nodes = []
     for node in sort_nodes(graph, roots, sources):
         if node.name in folded:
             nodes.append(constant_node(node.name, folded[node.name]))
         else:
-            nodes.append(Node(node.name, node.op, tuple(data_inputs(node)), node.attrs))
+            nodes.append(Node(node.name, node.op, node.data_inputs, node.attrs))
     return nodes
 
 
@@ -104,5 +103,5 @@ def rename(tensor: str, names: Mapping[str, str]) -> str:
     """What `tensor` is called once nodes, or it alone, are called as `names` says."""
     if tensor in names:
         return names[tensor]
-    node, number = split_tensor(tensor)
-    return tensor_name(names[node], number) if node in names else tensor
+    name = parse_tensor(tensor)
+    return str(name._replace(node=names[name.node])) if name.node in names else tensor

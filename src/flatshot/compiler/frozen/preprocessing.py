@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring
 from flatshot.errors import UnsupportedError
 from flatshot.formats.graphdef import Array, Node, Shape
 
@@ -102,7 +102,7 @@ def find_input(wiring: Wiring, network: set[str]) -> NetworkInput:
     size = _resized(wiring, resizes, constant) or _placeholder_size(wiring, base)
     if len(resizes) == 1:
         # Resizing takes means of pixels: what was done before it can as well be done after it.
-        image = data_inputs(resizes[0])[0]
+        image = resizes[0].data_inputs[0]
         normalisation = normalisation.after(_read_normalisation(wiring, image, constant)[0])
     # A graph that is fed with what its network wants does not say what that is.
     fed_plainly = not resizes and not _reads_bytes(wiring, origin) and normalisation == _NONE
@@ -126,12 +126,12 @@ def _first_convolutions(wiring: Wiring, network: set[str]) -> list[Node]:
 
 def _begin(wiring: Wiring, convolution: Node) -> str:
     """The image that a convolution reads, before what belongs to the network."""
-    tensor = data_inputs(convolution)[0]
+    tensor = convolution.data_inputs[0]
     while True:
         node = wiring.node(tensor)
-        if node.op not in _OF_THE_NETWORK or not data_inputs(node):
+        if node.op not in _OF_THE_NETWORK or not node.data_inputs:
             return tensor
-        before = data_inputs(node)[0]
+        before = node.data_inputs[0]
         if wiring.node(before).op == "Const":
             return tensor
         tensor = before
@@ -150,7 +150,7 @@ def _read_normalisation(
         tensor = wiring.source(tensor)
         node = wiring.node(tensor)
         if node.op in _ONE_IMAGE and not _steps(node, constant):
-            tensor = data_inputs(node)[0]
+            tensor = node.data_inputs[0]
             continue
         step = _affine_step(node, constant) if node.op in _AFFINE else None
         if step is None:
@@ -171,7 +171,7 @@ def _steps(node: Node, constant: Callable[[str], Array | None]) -> bool:
     """Whether `node` takes a part in steps other than 1: backwards, for one, from RGB to BGR."""
     if node.op != "StridedSlice":
         return False
-    strides = constant(data_inputs(node)[3])
+    strides = constant(node.data_inputs[3])
     return strides is None or bool((strides != 1).any())
 
 
@@ -184,7 +184,7 @@ def _affine_step(
     node: Node, constant: Callable[[str], Array | None]
 ) -> tuple[str, Array, Array] | None:
     """The other input of `node`, and the factor and the summand that its constant one is."""
-    inputs = data_inputs(node)
+    inputs = node.data_inputs
     if len(inputs) != 2:
         return None
     values = [constant(text) for text in inputs]
@@ -213,7 +213,7 @@ def _resized(
     """The size that the last resize before the network gives."""
     sizes = set()
     for node in resizes:
-        size = constant(data_inputs(node)[1])
+        size = constant(node.data_inputs[1])
         if size is not None and size.size == 2:
             sizes.add((int(size.reshape(-1)[0]), int(size.reshape(-1)[1])))
     return sizes.pop() if len(sizes) == 1 else None
@@ -233,9 +233,8 @@ def _placeholder_size(wiring: Wiring, tensor: str) -> tuple[int, int] | None:
 def _reads_bytes(wiring: Wiring, origin: set[str]) -> bool:
     """Whether the image comes as whole numbers: then it has pixels from 0 to 255."""
     return any(
-        node.op == "Cast" and split_tensor(text)[0] in origin
+        source in origin and wiring.graph.by_name[source].op == "Placeholder"
         for node in wiring.nodes_of("Cast")
         if node.name in origin
-        for text in data_inputs(node)
-        if wiring.node(text).op == "Placeholder"
+        for source in node.sources
     )

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import check_count, constant_node, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import check_count, constant_node
 from flatshot.errors import GraphError, UnsupportedOpError
-from flatshot.formats.graphdef import DataType, Graph, Node
+from flatshot.formats.graphdef import DataType, Graph, Node, parse_tensor
 from flatshot.models.builder import FLOAT
 
 _FUSED = {
@@ -51,7 +51,7 @@ def _expand_fused(node: Node) -> Iterator[Node]:
     """A convolution with what is fused to it: a bias or batch norm, then an activation."""
     fused = node.attrs.get("fused_ops")
     ops = [item.decode(errors="replace") for item in fused] if isinstance(fused, list) else []
-    image, filter_, *others = data_inputs(node)
+    image, filter_, *others = node.data_inputs
     names = [f"{node.name}/{op}" for op in [_FUSED[node.op], *ops]]
     names[-1] = node.name
     dropped = ("fused_ops", "epsilon", "leakyrelu_alpha", "num_args")
@@ -102,18 +102,18 @@ def decide_branches(graph: Graph) -> Graph:
     alive: dict[str, int] = {}
     for node in switches.values():
         check_count(node)
-        condition = evaluation.constant(data_inputs(node)[1])
+        condition = evaluation.constant(node.data_inputs[1])
         if condition is not None and condition.size == 1:
             alive[node.name] = int(bool(condition.reshape(())))
     dead = _dead_tensors(graph, alive)
     nodes = []
     for node in graph:
         if node.name in alive:
-            nodes.append(Node(node.name, "Identity", (data_inputs(node)[0],)))
+            nodes.append(Node(node.name, "Identity", (node.data_inputs[0],)))
             continue
         inputs = tuple(_without_number(text, alive) for text in node.inputs)
         if node.op == "Merge":
-            living = [text for text in data_inputs(node) if text not in dead]
+            living = [text for text in node.data_inputs if text not in dead]
             if len(living) == 1:
                 nodes.append(Node(node.name, "Identity", (_without_number(living[0], alive),)))
                 continue
@@ -122,7 +122,7 @@ def decide_branches(graph: Graph) -> Graph:
 
 
 def _without_number(text: str, alive: dict[str, int]) -> str:
-    name = split_tensor(text)[0]
+    name = parse_tensor(text).node
     return name if name in alive else text
 
 
@@ -133,8 +133,8 @@ def _dead_tensors(graph: Graph, alive: dict[str, int]) -> set[str]:
     while grown:
         before = len(dead)
         for node in graph:
-            living = [text for text in data_inputs(node) if text not in dead]
-            gone = len(data_inputs(node)) - len(living)
+            living = [text for text in node.data_inputs if text not in dead]
+            gone = len(node.data_inputs) - len(living)
             if gone and (node.op != "Merge" or not living) and node.name not in alive:
                 dead.add(node.name)
         grown = len(dead) > before

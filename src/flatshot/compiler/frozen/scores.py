@@ -6,10 +6,10 @@ import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
 from flatshot.compiler.frozen.preprocessing import CONVOLUTIONS
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
+from flatshot.compiler.frozen.wiring import Wiring
 from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedError
-from flatshot.formats.graphdef import Node
+from flatshot.formats.graphdef import Node, parse_tensor
 
 _CONVERTERS = ("Sigmoid", "Softmax")
 _SCALING = ("Mul", "RealDiv", "Div")
@@ -61,7 +61,7 @@ def _find_join(wiring: Wiring, encodings: str) -> str:
         [node for node in wiring.graph if node.name in behind],
         lambda node: [
             name
-            for name in (split_tensor(text)[0] for text in data_inputs(node))
+            for name in node.sources
             if name in behind and wiring.graph.by_name[name].op != "NextIteration"
         ],
     )
@@ -73,7 +73,7 @@ def _find_join(wiring: Wiring, encodings: str) -> str:
 def _last_convolutions(wiring: Wiring) -> list[str]:
     """The convolutions that no other convolution depends on."""
     names = [node.name for node in wiring.nodes_of(*CONVOLUTIONS)]
-    inputs = [text for name in names for text in data_inputs(wiring.graph.by_name[name])]
+    inputs = [text for name in names for text in wiring.graph.by_name[name].data_inputs]
     before = wiring.ancestors(inputs)
     return [name for name in names if name not in before]
 
@@ -93,7 +93,7 @@ def _convert(wiring: Wiring, join: str, evaluation: Evaluation) -> tuple[str, st
 
 
 def _is_scaling(node: Node, before: str, evaluation: Evaluation) -> bool:
-    others = [text for text in data_inputs(node) if split_tensor(text)[0] != before]
+    others = [text for text in node.data_inputs if parse_tensor(text).node != before]
     if node.op not in _SCALING or len(others) != 1:
         return False
     data = evaluation.constant(others[0])
@@ -111,10 +111,10 @@ def _columns(evaluation: Evaluation, tensor: str, count: int) -> int:
 def _background(wiring: Wiring, tensor: str) -> bool | None:
     """Whether the post-processing leaves column 0 out, or takes every column."""
     constant = Evaluation(wiring.graph, {}).constant
-    readers = _readers(wiring, split_tensor(tensor)[0])
+    readers = _readers(wiring, parse_tensor(tensor).node)
     for node in readers:
         if node.op in ("Slice", "StridedSlice"):
-            begin = constant(data_inputs(node)[1])
+            begin = constant(node.data_inputs[1])
             if begin is not None and begin.size == 3:
                 return bool(begin[-1] == 1)
     return False if readers else None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
-from flatshot.compiler.frozen.wiring import Wiring, data_inputs, split_tensor
-from flatshot.formats.graphdef import Array, Node
+from flatshot.compiler.frozen.wiring import Wiring
+from flatshot.formats.graphdef import Array, Node, parse_tensor
 
 Constant = Callable[[str], Array | None]
 
@@ -40,7 +40,7 @@ class Suppression:
 def read_suppression(wiring: Wiring, scores: str) -> Suppression | None:
     """The settings of the suppression that reads `scores`; None where the graph has none."""
     constant = Evaluation(wiring.graph, {}).constant
-    behind = wiring.descendants([split_tensor(scores)[0]])
+    behind = wiring.descendants([parse_tensor(scores).node])
     combined = [node for node in wiring.nodes_of(_COMBINED) if node.name in behind]
     if combined:
         return _read_combined(combined[0], constant)
@@ -48,7 +48,7 @@ def read_suppression(wiring: Wiring, scores: str) -> Suppression | None:
     if not found:
         return None
     first = found[0]
-    inputs = data_inputs(first)
+    inputs = first.data_inputs
     return Suppression(
         score_threshold=_score_threshold(wiring, first, behind, constant),
         iou_threshold=_iou_threshold(first, constant),
@@ -58,7 +58,7 @@ def read_suppression(wiring: Wiring, scores: str) -> Suppression | None:
 
 
 def _read_combined(node: Node, constant: Constant) -> Suppression:
-    per_class, total, iou, score = (_number(constant(text)) for text in data_inputs(node)[2:6])
+    per_class, total, iou, score = (_number(constant(text)) for text in node.data_inputs[2:6])
     return Suppression(
         score,
         iou,
@@ -75,7 +75,7 @@ def _iou_threshold(node: Node, constant: Constant) -> float | None:
     if node.op == "NonMaxSuppression":
         value = node.attrs.get("iou_threshold", 0.5)
         return value if isinstance(value, float) else None
-    inputs = data_inputs(node)
+    inputs = node.data_inputs
     return _number(constant(inputs[3])) if len(inputs) > 3 else None
 
 
@@ -83,7 +83,7 @@ def _score_threshold(
     wiring: Wiring, node: Node, behind: set[str], constant: Constant
 ) -> float | None:
     """The operator's own threshold, or the largest one that scores are compared with before it."""
-    inputs = data_inputs(node)
+    inputs = node.data_inputs
     if node.op in _WITH_THRESHOLD and len(inputs) > 4:
         own = _number(constant(inputs[4]))
         if own is not None and np.isfinite(own):
@@ -92,7 +92,7 @@ def _score_threshold(
     limits = []
     for comparison in wiring.nodes_of("Greater", "GreaterEqual"):
         if comparison.name in before:
-            limit = constant(data_inputs(comparison)[1])
+            limit = constant(comparison.data_inputs[1])
             if limit is not None and limit.dtype.kind == "f" and limit.size == 1:
                 limits.append(float(limit.reshape(())))
     return max((limit for limit in limits if 0 <= limit <= 1), default=None)
@@ -109,7 +109,7 @@ def _smallest(wiring: Wiring, tensor: str, constant: Constant) -> int | None:
             numbers.append(int(data.reshape(())))
         elif text not in seen and wiring.node(text).op in ("Minimum", "Cast", "Squeeze"):
             seen.add(text)
-            waiting += data_inputs(wiring.node(text))
+            waiting += wiring.node(text).data_inputs
     return min((number for number in numbers if number > 0), default=None)
 
 
@@ -124,7 +124,7 @@ def _total(wiring: Wiring, found: list[Node], constant: Constant) -> int | None:
     sizes = []
     for node in wiring.nodes_of("Minimum", "Greater"):
         if node.name in after - before:
-            for text in data_inputs(node):
+            for text in node.data_inputs:
                 data = constant(text)
                 if data is not None and data.size == 1 and data.dtype.kind == "i":
                     sizes.append(int(data.reshape(())))

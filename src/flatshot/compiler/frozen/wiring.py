@@ -9,7 +9,7 @@ import numpy as np
 from flatshot.compiler.operators import BY_TF_NAME
 from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError
-from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node
+from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node, parse_tensor
 
 # What these do is over before the graph runs, or concerns nobody who runs it.
 HANDED_ON = frozenset(
@@ -24,24 +24,6 @@ HANDED_ON = frozenset(
         "Exit",
     }
 )
-
-
-def split_tensor(text: str) -> tuple[str, int]:
-    """The node and the output number of the tensor `name` or `name:k`."""
-    node, colon, number = text.rpartition(":")
-    if colon and number.isdecimal() and len(number) < 6:
-        return node, int(number)
-    return text, 0
-
-
-def tensor_name(node: str, number: int) -> str:
-    """How inputs name output `number` of `node`."""
-    return f"{node}:{number}" if number else node
-
-
-def data_inputs(node: Node) -> list[str]:
-    """The tensors that `node` reads; control edges carry none."""
-    return [text for text in node.inputs if not text.startswith("^")]
 
 
 # How many inputs operators have that stand around networks; the registry knows the others.
@@ -68,7 +50,7 @@ def check_count(node: Node) -> None:
     """
     operator = BY_TF_NAME.get(node.op)
     least = _LEAST_INPUTS.get(node.op, operator.inputs[0] if operator else 0)
-    count = len(data_inputs(node))
+    count = len(node.data_inputs)
     if count < least:
         raise GraphError(f"{node.op} {node.name!r} has {count} inputs, not {least}")
 
@@ -90,8 +72,7 @@ class Wiring:
         self.graph = graph
         for node in graph:
             check_count(node)
-            for text in node.inputs:
-                source = split_tensor(text.removeprefix("^"))[0]
+            for source in (*node.sources, *node.controls):
                 if source not in graph.by_name:
                     raise GraphError(
                         f"node {node.name!r} reads {source!r}, which is not in the graph; "
@@ -104,34 +85,33 @@ class Wiring:
         """The nodes that read any output of a node, by its name."""
         found: dict[str, list[Node]] = defaultdict(list)
         for node in self.graph:
-            for source in {split_tensor(text)[0] for text in data_inputs(node)}:
+            for source in set(node.sources):
                 found[source].append(node)
         return found
 
     def node(self, tensor: str) -> Node:
         """The node that makes `tensor`."""
-        return self.graph.by_name[split_tensor(tensor)[0]]
+        return self.graph.by_name[parse_tensor(tensor).node]
 
     def source(self, tensor: str) -> str:
         """`tensor`, or what it is handed on from."""
         seen = set()
         node = self.node(tensor)
-        while node.op in HANDED_ON and data_inputs(node) and node.name not in seen:
+        while node.op in HANDED_ON and node.data_inputs and node.name not in seen:
             seen.add(node.name)
-            tensor = data_inputs(node)[0]
+            tensor = node.data_inputs[0]
             node = self.node(tensor)
         return tensor
 
     def ancestors(self, tensors: Iterable[str]) -> set[str]:
         """The names of the nodes that `tensors` need, those that make them included."""
-        waiting = [split_tensor(text)[0] for text in tensors]
+        waiting = [parse_tensor(text).node for text in tensors]
         found: set[str] = set()
         while waiting:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
-                texts = data_inputs(self.graph.by_name[name])
-                waiting += [split_tensor(text)[0] for text in texts]
+                waiting += self.graph.by_name[name].sources
         return found
 
     def descendants(self, names: Iterable[str]) -> set[str]:
@@ -155,7 +135,7 @@ class Wiring:
 
 def _sources_before(graph: Graph, node: Node) -> list[str]:
     """What must run before `node`; a loop comes back to its Merge by way of a NextIteration."""
-    names = [split_tensor(text.removeprefix("^"))[0] for text in node.inputs]
+    names = [*node.sources, *node.controls]
     if node.op == "Merge":
         return [name for name in names if graph.by_name[name].op != "NextIteration"]
     return names
