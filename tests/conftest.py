@@ -44,6 +44,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _home_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No test reads or writes the user's own records and packages."""
+    """No test reads or writes the user's own records and packages, nor tries each of its models.
+
+    A model's trial in a child process takes some tenths of a second; its own tests ask for it.
+    """
+    monkeypatch.setenv("FLATSHOT_TRUST_MODELS", "1")
     if "FLATSHOT_HOME" not in os.environ:
         monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path_factory.getbasetemp() / "home"))

@@ -1,5 +1,6 @@
 """Two models side by side: the same input, and how far apart each tensor comes out."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from flatshot.formats import files, tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.runtime import images
+from flatshot.runtime.verifier import trial
+from flatshot.runtime.verifier.structure import verify
 
 Array = npt.NDArray[Any]
 
@@ -106,9 +109,15 @@ class _Run:
         data = files.read_bytes(path)
         try:
             self.model = tflite.read_model(data)
+            verify(self.model)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        running = trial.begin(data, f"{hashlib.sha256(data).hexdigest()} whole")
         try:
+            if running is not None:
+                running.finish()
             self._interpreter = Interpreter(
                 model_content=data,
                 num_threads=1,
@@ -116,6 +125,8 @@ class _Run:
                 experimental_preserve_all_tensors=True,
             )
             self._interpreter.allocate_tensors()
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: LiteRT refuses the model: {error}") from error
         self._details = {item["index"]: item for item in self._interpreter.get_tensor_details()}

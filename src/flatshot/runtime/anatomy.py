@@ -12,6 +12,7 @@ from flatshot.errors import FormatError, ModelError
 from flatshot.formats import normalization, tflite
 from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
 from flatshot.formats.tflite import TensorType
+from flatshot.runtime.verifier.structure import verify
 
 Floats = npt.NDArray[np.float32]
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -51,6 +52,7 @@ class Anatomy:
         class_predictions: raw output (1, n, c).
         anchors: (n, 4) float32 centre y, centre x, height, width; None if they cannot be read.
         operator: the number of TFLite_Detection_PostProcess in the sub-graph; None in a cut model.
+        operator_inputs: its tensors: boxes, scores, anchors; empty in a cut model.
         operator_outputs: its tensors: boxes, classes, scores, count; empty in a cut model.
         ends_there: nothing in the graph needs what the operator computes.
         outputs: the tensors that the sub-graph puts out.
@@ -64,6 +66,7 @@ class Anatomy:
     class_predictions: Port
     anchors: Floats | None
     operator: int | None
+    operator_inputs: tuple[int, ...]
     operator_outputs: tuple[int, ...]
     ends_there: bool
     outputs: tuple[int, ...]
@@ -80,13 +83,14 @@ def read_anatomy(data: bytes) -> Anatomy:
 
     Raises:
         ModelError: the bytes are no TensorFlow Lite model, or no detector; the message says what
-            it has instead.
+            it has instead. Or LiteRT could not be trusted with it: see `verifier`.
     """
     try:
         model = tflite.read_model(data)
         if not model.subgraphs:
             raise ModelError("no detector: the model has no sub-graph")
         anatomy = _read(model, model.subgraphs[0])
+        verify(model)
         content = _metadata(model).get(normalization.NAME)
         if content is None:
             return anatomy
@@ -103,7 +107,7 @@ def _read(model: tflite.TFLiteModel, graph: tflite.SubGraph) -> Anatomy:
     if number is None:
         boxes, classes = _raw_outputs(model, graph)
         anchors, options = _carried(model)
-        return Anatomy(source, boxes, classes, anchors, None, (), False, outputs, options)
+        return Anatomy(source, boxes, classes, anchors, None, (), (), False, outputs, options)
     operator = graph.operators[number]
     inputs, made = _indices(operator.inputs), _indices(operator.outputs)
     if len(inputs) != 3 or len(made) != 4 or min(inputs + made) < 0:
@@ -118,6 +122,7 @@ def _read(model: tflite.TFLiteModel, graph: tflite.SubGraph) -> Anatomy:
         _port(graph, inputs[1]),
         _constant(model, graph, inputs[2]),
         number,
+        inputs,
         made,
         not used & set(made),
         outputs,
@@ -206,7 +211,8 @@ def _quantization(tensor: tflite.Tensor) -> tuple[np.float32, int]:
     if quantization is None or quantization.scale is None or quantization.scale.size != 1:
         return np.float32(1), 0
     points = quantization.zero_point
-    return np.float32(quantization.scale[0]), int(points[0]) if points is not None else 0
+    point = int(points[0]) if points is not None and points.size else 0
+    return np.float32(quantization.scale[0]), point
 
 
 def _constant(model: tflite.TFLiteModel, graph: tflite.SubGraph, index: int) -> Floats | None:
@@ -214,7 +220,7 @@ def _constant(model: tflite.TFLiteModel, graph: tflite.SubGraph, index: int) -> 
     for operator in graph.operators:
         code = model.operator_codes[operator.opcode_index].code
         if index in _indices(operator.outputs) and code == tflite.Builtin.DEQUANTIZE:
-            index = _indices(operator.inputs)[0]
+            index = next(iter(tflite.indices(operator.inputs)), index)
             break
     value = tflite.constant(model, graph.tensors[index])
     if value is None or value.ndim != 2 or value.shape[1] != 4:

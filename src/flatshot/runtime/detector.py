@@ -5,6 +5,7 @@ import hashlib
 import logging
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -21,6 +22,8 @@ from flatshot.runtime.detections import Detections
 from flatshot.runtime.images import RESIZE_MODES, Pixels, Resize
 from flatshot.runtime.labels import Labels, load_labels, packed_labels
 from flatshot.runtime.settings import PostProcessSettings
+from flatshot.runtime.verifier import trial
+from flatshot.runtime.verifier.structure import fit_postprocess
 
 Nms = Literal["regular", "fast"]
 PostProcess = Literal["auto", "op", "numpy"]
@@ -139,6 +142,7 @@ class Detector:
             "w_scale": scale_w,
         }
         data, self._source = _model_bytes(model)
+        ours = _made_here(model)
         try:
             self._anatomy = read_anatomy(data)
         except ModelError as error:
@@ -153,15 +157,22 @@ class Detector:
         self.postprocess = _choose(self._anatomy, self._anchors, postprocess, self._source)
         self.labels = _labels(labels, data, self.settings.num_classes)
         self._content = _patched(data, self._anatomy, self.settings, self.postprocess)
-        self._start()
+        key = f"{self.sha256} {self.postprocess}"
+        self._start(None if ours else trial.begin(self._content, key))
 
-    def _start(self) -> None:
+    def _start(self, running: trial.Trial | None = None) -> None:
         """Make the interpreter; the model's bytes are shared with it, not copied."""
         from ai_edge_litert.interpreter import Interpreter
 
         try:
+            if running is not None:
+                running.finish()
             self._interpreter = Interpreter(model_content=self._content, num_threads=self.threads)
             self._interpreter.allocate_tensors()
+            if self.postprocess == "op":
+                self._check_operator()
+        except ModelError as error:
+            raise ModelError(f"{self._source}: {error}") from error
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self._source}: LiteRT refuses the model: {error}") from error
         if self.postprocess == "op":
@@ -176,6 +187,18 @@ class Detector:
         else:
             raw = self._anatomy.box_encodings, self._anatomy.class_predictions
             self._outputs = tuple(port.index for port in raw)
+
+    def _check_operator(self) -> None:
+        """Refuse shapes, as they are now, with which the operator would read outside its inputs."""
+        ports = self._anatomy.operator_inputs
+        try:
+            shapes = [self._interpreter.get_tensor(index).shape for index in ports]
+        except ValueError as error:
+            raise ModelError(
+                "the shapes of boxes, scores or anchors are known only when it runs; LiteRT's "
+                "operator cannot be trusted with such"
+            ) from error
+        fit_postprocess(*shapes)
 
     def fork(self, threads: int | None = None) -> "Detector":
         """A detector that does the same, for another thread; only the model's bytes are shared.
@@ -288,10 +311,10 @@ class Detector:
         if self.settings.use_regular_nms:
             slots = np.arange(count)
         else:
-            # It counts boxes; each has room for this many classes, of which there may be fewer.
-            room = self.settings.max_classes_per_detection
-            used = min(room, self.settings.num_classes)
-            slots = (np.arange(count)[:, None] * room + np.arange(used)).ravel()
+            # It counts boxes; each has room for as many classes, which `_bounded` keeps to those
+            # that there are.
+            room = min(self.settings.max_classes_per_detection, self.settings.num_classes)
+            slots = np.arange(count * room)
         return boxes[slots], classes[slots].astype(np.int64), scores[slots]
 
 
@@ -315,6 +338,12 @@ def _model_bytes(model: object) -> tuple[bytes, str]:
     if isinstance(model, bytes | bytearray | memoryview):
         return bytes(model), "the model"
     raise ConfigError(f"a model is a path, bytes or has to_bytes(), not {type(model).__name__}")
+
+
+def _made_here(model: object) -> bool:
+    """Whether `model` was compiled in this process, by which LiteRT can be trusted with it."""
+    compiler = sys.modules.get("flatshot.compiler.convert")
+    return compiler is not None and isinstance(model, compiler.Model)
 
 
 def _settings(
@@ -416,7 +445,7 @@ def _patched(
         if postprocess == "numpy":
             return tflite_patch.cut_before(data, anatomy.operator)
         held = anatomy.options or {}
-        wanted = {**held, **settings.to_options()}
+        wanted = {**held, **_bounded(settings, anatomy).to_options()}
         if any(held.get(name) != value for name, value in wanted.items()):
             options = write_options(wanted)
             data = tflite_patch.replace_custom_options(data, anatomy.operator, options)
@@ -425,6 +454,17 @@ def _patched(
     except FormatError as error:
         raise ModelError(f"the model cannot be changed in memory: {error}") from error
     return data
+
+
+def _bounded(settings: PostProcessSettings, anatomy: Anatomy) -> PostProcessSettings:
+    """The settings without more detections than there can be, for which LiteRT makes room."""
+    boxes, classes = anatomy.box_encodings.shape[1], settings.num_classes
+    most = boxes * classes if settings.use_regular_nms else boxes
+    return settings.override(
+        max_detections=min(settings.max_detections, most),
+        detections_per_class=min(settings.detections_per_class, boxes),
+        max_classes_per_detection=min(settings.max_classes_per_detection, classes),
+    )
 
 
 def _luma(pixels: Pixels) -> Pixels:

@@ -1,0 +1,1 @@
+"""What stands between a stranger's model and LiteRT, which checks less than it reads."""
