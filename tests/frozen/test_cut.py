@@ -14,7 +14,7 @@ from flatshot.errors import ConfigError, GraphError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Graph, Shape, read_binary
-from flatshot.formats.normalization import NAME
+from flatshot.formats.normalization import ATTRIBUTE, NAME
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
 from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT, is_exported
 from tests import litert
@@ -72,7 +72,7 @@ def test_the_input_is_static(exported: Graph) -> None:
     first = cut_frozen(freeze(exported, Style())).by_name[INPUT]
     assert first.op == "Placeholder"
     assert first.attrs["shape"] == Shape((1, 96, 96, 3))
-    assert NAME not in first.attrs
+    assert ATTRIBUTE not in first.attrs
 
 
 def test_nothing_of_the_surroundings_stays(exported: Graph) -> None:
@@ -162,7 +162,7 @@ def test_another_normalisation_stays_with_the_model(exported: Graph) -> None:
     """As an attribute of the graph, through its file, and as metadata of the model."""
     cut = cut_frozen(freeze(exported, STYLES["other normalisation"]))
     again = read_binary(cut.to_bytes())
-    record = again.by_name[INPUT].attrs[NAME]
+    record = again.by_name[INPUT].attrs[ATTRIBUTE]
     assert isinstance(record, bytes)
     want = {"scale": [pytest.approx(1 / 255)], "offset": [0.0]}
     assert json.loads(record) == want
@@ -189,7 +189,7 @@ def test_a_plain_input_is_taken_for_the_usual(
             for node in nodes
         )
     )
-    assert NAME not in cut_frozen(plain).by_name[INPUT].attrs
+    assert ATTRIBUTE not in cut_frozen(plain).by_name[INPUT].attrs
     assert any("no preprocessing" in record.getMessage() for record in caplog.records)
 
 

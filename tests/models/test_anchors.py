@@ -9,14 +9,18 @@ import pytest
 
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models import anchors
-from flatshot.models.detection_config import SsdAnchorConfig, read_config
+from flatshot.models.anchors.ssd import anchor_specs
+from flatshot.models.config.anchors import SsdAnchorConfig
+from flatshot.models.detection_config import read_config
 from tests.models.configs import config, ssd
 
 GRIDS = ((19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))
 
 
 def _settings(text: str = "") -> SsdAnchorConfig:
-    return config(ssd(f"anchor_generator {{ ssd_anchor_generator {{ {text} }} }}")).anchors
+    settings = config(ssd(f"anchor_generator {{ ssd_anchor_generator {{ {text} }} }}")).anchors
+    assert isinstance(settings, SsdAnchorConfig)
+    return settings
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +156,7 @@ def test_a_cell_by_hand() -> None:
 
 def test_specs_come_in_the_order_of_the_file() -> None:
     """Ratios as configured, then the one between two scales."""
-    specs = anchors.anchor_specs(_settings("reduce_boxes_in_lowest_layer: false"))
+    specs = anchor_specs(_settings("reduce_boxes_in_lowest_layer: false"))
     ratios = [1.0, 2.0, 0.5, 3.0, float(np.float32(0.3333)), 1.0]
     assert [ratio for _, ratio in specs[0]] == ratios
     # 0.2 and 0.95 come as float32
@@ -168,4 +172,5 @@ def test_published_configurations_agree(data: Path) -> None:
     """The zoo's detectors of 300 x 300 all have these anchors."""
     for path in sorted((data / "zoo").glob("*/pipeline.config")):
         settings = read_config(load_pipeline(path)).anchors
-        assert anchors.anchor_specs(settings) == anchors.anchor_specs(_settings())
+        assert isinstance(settings, SsdAnchorConfig)
+        assert anchor_specs(settings) == anchor_specs(_settings())

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.graphdef import DataType, Shape
-from flatshot.models.builder import GraphBuilder, Tensor, same_size
+from flatshot.models.builder import GraphBuilder, Tensor, same_size, valid_size
 from tests.models.configs import Values
 
 
@@ -54,16 +54,55 @@ def test_all_missing_and_mismatched_variables_are_reported_together() -> None:
     """Three of each by name, the rest counted, and what to look at."""
     shapes = {"shape": (2,), "int": (2,)}
     builder = GraphBuilder(Values(shapes, int=np.zeros(2, np.int64)))
-    for number in range(5):
-        builder.variable(f"missing{number}", (1,))
-    builder.variable("shape", (3,))
-    builder.variable("int", (2,))
+    names = [builder.variable(f"missing{number}", (1,)).name for number in range(5)]
+    names += [builder.variable("shape", (3,)).name, builder.variable("int", (2,)).name]
     with pytest.raises(ConfigError) as caught:
-        builder.finish([])
+        builder.finish(names)
     message = str(caught.value)
     assert "lacks missing0, missing1, missing2 and 2 more;" in message
     assert "shape is [2], not [3], int is int64, not float32" in message
     assert "check feature_extractor, depth_multiplier, num_classes and box_predictor" in message
+
+
+def test_what_no_output_needs_may_be_missing() -> None:
+    """Networks have tails that no feature map reads."""
+    builder = GraphBuilder(Values({"used": (2,)}))
+    used = builder.variable("used", (2,))
+    builder.variable("tail", (3,))
+    assert [node.name for node in builder.finish([used.name])] == ["used", "used/read"]
+
+
+def test_a_taken_name_is_an_error() -> None:
+    """Whatever kind of node has it."""
+    builder = GraphBuilder(None)
+    image = builder.placeholder("image", (1,))
+    builder.constant("one", np.ones(1, np.float32))
+    for name in ("image", "one"):
+        with pytest.raises(GraphError, match=f"has a node '{name}' already"):
+            builder.add("Relu", name, [image], (1,))
+    with pytest.raises(GraphError, match="has a node 'one' already"):
+        builder.constant("one", np.zeros(1, np.float32))
+
+
+def test_the_next_free_name() -> None:
+    """Nodes and scopes are numbered alike."""
+    builder = GraphBuilder(None)
+    image = builder.placeholder("pad", (1,))
+    assert builder.unique("pad") == "pad_1"
+    assert builder.unique("pad") == "pad_2"
+    assert builder.unique("scope") == "scope"
+    builder.add("Relu", "pad_3", [image], (1,))
+    assert builder.unique("pad") == "pad_4"
+
+
+def test_a_shared_variable_is_read_once() -> None:
+    """Whoever asks again gets the same node; another shape is a mistake."""
+    builder = GraphBuilder(Values({"w": (2,)}))
+    first, second = builder.variable("w", (2,)), builder.variable("w", (2,))
+    assert first == second
+    assert len(builder.finish([first.name]).nodes) == 2
+    with pytest.raises(GraphError, match="'w' is shared in two shapes"):
+        builder.variable("w", (3,))
 
 
 def test_half_and_double_precision_become_float32() -> None:
@@ -98,6 +137,13 @@ def test_without_variables_there_are_zeros() -> None:
     value = builder.finish([name]).by_name["w"].attrs["value"]
     assert isinstance(value, np.ndarray)
     assert value.strides == (0, 0, 0)
+
+
+def test_valid_size() -> None:
+    """As many whole steps as there are; an image smaller than the kernel is refused."""
+    assert [valid_size(size, 3, 2) for size in (3, 4, 5, 299)] == [1, 1, 2, 149]
+    with pytest.raises(ConfigError, match="2 pixels is smaller than a kernel of 3"):
+        valid_size(2, 3, 1)
 
 
 @pytest.mark.parametrize(("size", "stride", "want"), [(300, 2, 150), (75, 2, 38), (3, 1, 3)])

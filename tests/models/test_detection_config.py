@@ -8,7 +8,9 @@ import pytest
 from flatshot.demo.tiny import PIPELINE
 from flatshot.errors import ConfigError, FlatshotError, UnsupportedError
 from flatshot.formats.pipeline import load_pipeline
-from flatshot.models.detection_config import BatchNorm, Hyperparams, read_config
+from flatshot.models.config.anchors import SsdAnchorConfig
+from flatshot.models.config.hyperparams import BatchNorm, Hyperparams
+from flatshot.models.detection_config import read_config
 from tests.models.configs import config, extractor, predictor, ssd
 
 NMS = "batch_non_max_suppression"
@@ -26,6 +28,7 @@ def test_the_tiny_configuration() -> None:
     assert got.feature_extractor.hyperparams == Hyperparams(norm, activation="RELU_6")
     assert got.box_predictor.hyperparams == Hyperparams(batch_norm=None, activation="RELU_6")
     assert got.box_coder_scales == (10.0, 10.0, 5.0, 5.0)
+    assert isinstance(got.anchors, SsdAnchorConfig)
     assert got.feature_extractor.num_layers == got.anchors.num_layers == 6
     assert got.max_total_detections == 100
     assert got.use_moving_averages is False
@@ -80,6 +83,11 @@ HONOURED = [
     (ssd(f"{RESIZER} {{ convert_to_grayscale: true }} }}"), "input_shape", (1, 96, 96, 1)),
     (_post("score_converter: SOFTMAX"), "score_converter", "SOFTMAX"),
     (_post("logit_scale: 2.5"), "logit_scale", 2.5),
+    (
+        _post("calibration_config { temperature_scaling_calibration { scaler: 2 } }"),
+        "temperature",
+        2.0,
+    ),
     (_nms("score_threshold: 0.5"), "score_threshold", 0.5),
     (_nms("iou_threshold: 0.25"), "iou_threshold", 0.25),
     (_nms("max_total_detections: 9"), "max_total_detections", 9),
@@ -105,11 +113,11 @@ HARMLESS = [
     ssd("loss { classification_loss { weighted_sigmoid { } } } matcher { argmax_matcher { } }"),
     ssd("explicit_background_class: false return_raw_detections_during_predict: false"),
     ssd(f"post_processing {{ {NMS} {{ soft_nms_sigma: 0.0 use_static_shapes: true }} }}"),
-    extractor("use_explicit_padding: false pad_to_multiple: 32"),
+    extractor("use_explicit_padding: false pad_to_multiple: 1"),
     extractor("replace_preprocessor_with_placeholder: true"),
     extractor("conv_hyperparams { regularizer { l2_regularizer { weight: 0.1 } } }"),
     extractor("conv_hyperparams { batch_norm { decay: 0.97 train: true center: true } }"),
-    predictor("use_dropout: true dropout_keep_probability: 0.5 class_prediction_bias_init: -4.6"),
+    predictor("dropout_keep_probability: 0.5 class_prediction_bias_init: -4.6"),
     predictor("conv_hyperparams { initializer { truncated_normal_initializer { } } }"),
     ssd(f"{RESIZER} {{ resize_method: AREA }} }}"),
     "train_config { batch_size: 24 fine_tune_checkpoint: 'x' }",
@@ -123,26 +131,34 @@ def test_what_concerns_training_only_changes_nothing(override: str) -> None:
     assert config(override) == config()
 
 
+def _calibration(text: str) -> str:
+    return ssd(f"post_processing {{ calibration_config {{ {text} }} }}")
+
+
 REFUSED = {
     "model { faster_rcnn { } }": "model.faster_rcnn: only single-shot detectors",
     "graph_rewriter { quantization { } }": "graph_rewriter.quantization",
     ssd("explicit_background_class: true"): "model.ssd.explicit_background_class changes",
     ssd("return_raw_detections_during_predict: true"): "return_raw_detections_during_predict",
     ssd("mask_head_config { }"): "model.ssd.mask_head_config",
-    ssd("post_processing { calibration_config { } }"): "post_processing.calibration_config",
+    _calibration("sigmoid_calibration { }"): "calibration_config.sigmoid_calibration changes",
+    _calibration("function_approximation { }"): "calibration_config.function_approximation",
     ssd(f"post_processing {{ {NMS} {{ soft_nms_sigma: 0.5 }} }}"): f"{NMS}.soft_nms_sigma",
     ssd("image_resizer { keep_aspect_ratio_resizer { } }"): "keep_aspect_ratio_resizer: a Tensor",
-    extractor("use_explicit_padding: true"): "feature_extractor.use_explicit_padding",
-    extractor("fpn { }"): "feature_extractor.fpn",
-    extractor("pad_to_multiple: 36"): "pad_to_multiple: 36 would pad the input of 96 x 96",
-    extractor("pad_to_multiple: 0"): "pad_to_multiple: 0",
+    extractor("fpn { }"): "feature_extractor.fpn: ssd_mobilenet_v1 does not take it",
+    extractor("bifpn { }"): "feature_extractor.bifpn: ssd_mobilenet_v1 does not take it",
+    extractor("type: 'ssd_mobilenet_v1_fpn' num_layers: 6"): "v1_fpn does not take it",
+    extractor("type: 'ssd_mobilenet_v3_small_prediction'"): "its source was never published",
     extractor("conv_hyperparams { op: FC }"): "conv_hyperparams.op: only CONV",
-    extractor("conv_hyperparams { activation: SWISH }"): "activation: SWISH; known: NONE, RELU",
+    extractor("conv_hyperparams { force_use_bias: true }"): "conv_hyperparams.force_use_bias",
+    extractor("conv_hyperparams { sync_batch_norm { } }"): "conv_hyperparams.sync_batch_norm",
     extractor("conv_hyperparams { group_norm { } }"): "conv_hyperparams.group_norm",
-    predictor("box_code_size: 7"): "box_code_size: 7; TFLite_Detection_PostProcess",
-    ssd("box_predictor { weight_shared_convolutional_box_predictor { } }"): "known: convolutional",
-    ssd("anchor_generator { multiscale_anchor_generator { } }"): "known: ssd_anchor_generator",
-    ssd("box_coder { keypoint_box_coder { } }"): "box_coder.keypoint_box_coder",
+    predictor("conv_hyperparams { group_norm { } }"): "box_predictor.conv_hyperparams.group_norm",
+    predictor("box_code_size: 7"): "box_code_size: 7; the box coder decodes boxes of 4 numbers",
+    ssd("box_predictor { mask_rcnn_box_predictor { } }"): "box_predictor.mask_rcnn_box_predictor",
+    ssd("anchor_generator { grid_anchor_generator { } }"): "it serves two-stage detectors",
+    ssd("box_coder { square_box_coder { } }"): "box_coder.square_box_coder",
+    ssd("box_coder { mean_stddev_box_coder { } }"): "box_coder.mean_stddev_box_coder",
 }
 
 
@@ -152,6 +168,30 @@ def test_what_cannot_be_honoured_is_refused_by_name(override: str, message: str)
     with pytest.raises(UnsupportedError) as caught:
         config(override)
     assert message in str(caught.value)
+
+
+def test_all_reasons_at_once_the_extractor_first() -> None:
+    """Whoever mends one thing must not meet the next; and no advice to remove what matters."""
+    text = ssd(
+        "feature_extractor { type: 'ssd_vgg' conv_hyperparams { group_norm { } } } num_classes: -1 "
+        "box_coder { square_box_coder { } } image_resizer { identity_resizer { } }"
+    )
+    with pytest.raises(UnsupportedError) as caught:
+        config(f"{text} graph_rewriter {{ quantization {{ }} }}")
+    message = str(caught.value)
+    assert message.startswith("feature_extractor.type: 'ssd_vgg' is not built yet; known: ")
+    for part in ("group_norm", "square_box_coder", "identity_resizer", "quantization", "classes"):
+        assert part in message
+    assert "remove" not in message
+    assert "\n" not in message
+
+
+def test_a_keypoint_box_coder() -> None:
+    """Its first four numbers are those that the operator decodes."""
+    coder = "box_coder { keypoint_box_coder { num_keypoints: 5 y_scale: 3 } }"
+    got = config(ssd(coder) + predictor("box_code_size: 14"))
+    assert got.box_coder_scales == (3.0, 10.0, 5.0, 5.0)
+    assert got.box_predictor.box_code_size == 14
 
 
 OUT_OF_RANGE = {
@@ -177,6 +217,10 @@ OUT_OF_RANGE = {
     ssd(f"{ANCHORS} {{ base_anchor_width: 0 }} }}"): "base_anchor_width must be above 0",
     ssd("box_coder { faster_rcnn_box_coder { y_scale: inf } }"): "scales must be above 0",
     extractor("min_depth: -1"): "min_depth must lie in 0..65536",
+    extractor("pad_to_multiple: 0"): "pad_to_multiple must lie in 1..",
+    _calibration(""): "calibration_config is empty",
+    _calibration("temperature_scaling_calibration { scaler: 0 }"): "scaler must be at least",
+    predictor("use_depthwise: true"): "use_depthwise needs a kernel_size above 1",
     extractor("num_layers: 7"): "num_layers must lie in 1..6",
     extractor("conv_hyperparams { batch_norm { epsilon: 0 } }"): "batch_norm.epsilon must be",
     predictor("kernel_size: 0"): "kernel_size must be at least 1",
@@ -216,5 +260,6 @@ def test_overrides_merge_as_protobuf_merges(tmp_path: Path) -> None:
     override = ssd(f"num_classes: 5 {ANCHORS} {{ aspect_ratios: 7 }} }}")
     got = read_config(load_pipeline(path, override))
     assert got.num_classes == 5
+    assert isinstance(got.anchors, SsdAnchorConfig)
     assert got.anchors.aspect_ratios[-1] == 7
     assert len(got.anchors.aspect_ratios) == 6

@@ -155,7 +155,7 @@ def test_a_checkpoint_that_does_not_fit(tiny: Path) -> None:
 def test_anchors_and_maps_must_agree() -> None:
     """Their numbers are two fields of the configuration."""
     with pytest.raises(
-        ConfigError, match=r"num_layers is 6, but feature_extractor.num_layers is 4"
+        ConfigError, match=r"num_layers is 6, but the feature extractor gives 4 maps"
     ):
         built(ssd("feature_extractor { num_layers: 4 }"))
 

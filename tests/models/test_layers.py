@@ -5,7 +5,7 @@ import pytest
 
 from flatshot.formats.graphdef import Graph
 from flatshot.models.builder import GraphBuilder, Tensor
-from flatshot.models.detection_config import Activation, BatchNorm, Hyperparams
+from flatshot.models.config.hyperparams import Activation, BatchNorm, Hyperparams
 from flatshot.models.layers import LINEAR, conv2d, depthwise_conv2d
 from tests.models.configs import reads, shape, value, variables
 

@@ -142,7 +142,7 @@ def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:
 def _input_metadata(graph: Graph) -> dict[str, bytes]:
     """How pixels become input, where that is another way than the usual 2/255 x - 1."""
     for node in graph:
-        value = node.attrs.get(normalization.NAME)
+        value = node.attrs.get(normalization.ATTRIBUTE)
         if node.op == "Placeholder" and isinstance(value, bytes):
             return {normalization.NAME: value}
     return {}

@@ -30,7 +30,9 @@ model {
       conv_hyperparams { activation: RELU_6 batch_norm { scale: true epsilon: 0.001 } }
     }
     box_coder { faster_rcnn_box_coder { } }
-    box_predictor { convolutional_box_predictor { conv_hyperparams { activation: RELU_6 } } }
+    box_predictor {
+      convolutional_box_predictor { use_dropout: false conv_hyperparams { activation: RELU_6 } }
+    }
     anchor_generator {
       ssd_anchor_generator {
         aspect_ratios: 1.0

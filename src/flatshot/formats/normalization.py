@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from flatshot.errors import FormatError
 
 NAME = "flatshot.normalization"
-"""The name of the metadata of a model, and of the attribute of a graph's input."""
+"""The name of the metadata of a model."""
+ATTRIBUTE = "_flatshot_normalization"
+"""The name of the attribute of a graph's input; TensorFlow lets such with an underscore through."""
 
 
 def write_normalization(scale: Sequence[float], offset: Sequence[float]) -> bytes:

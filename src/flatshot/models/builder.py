@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
 
 FLOAT: dict[str, Attr] = {"T": DataType.DT_FLOAT}
@@ -54,8 +54,29 @@ class GraphBuilder:
         self._variables = variables
         self._averaged = averaged
         self._nodes: dict[str, Node] = {}
-        self._missing: list[str] = []
-        self._mismatched: list[str] = []
+        self._scopes: set[str] = set()
+        # What the checkpoint does not give, by the variable that asked for it.
+        self._missing: dict[str, str] = {}
+        self._mismatched: dict[str, str] = {}
+
+    def unique(self, name: str) -> str:
+        """`name`, or where it is taken the first free of `name_1`, `name_2` and so on.
+
+        TensorFlow numbers scopes and operations alike; what is asked for here is taken from then
+        on, whether it becomes a node or a scope.
+        """
+        free = name
+        number = 0
+        while free in self._nodes or free in self._scopes:
+            number += 1
+            free = f"{name}_{number}"
+        self._scopes.add(free)
+        return free
+
+    def _put(self, node: Node) -> None:
+        if node.name in self._nodes:
+            raise GraphError(f"the graph that is built has a node {node.name!r} already")
+        self._nodes[node.name] = node
 
     def add(
         self,
@@ -67,46 +88,55 @@ class GraphBuilder:
     ) -> Tensor:
         """Append a node of float output; the value that it makes."""
         node_attrs = FLOAT | (attrs or {})
-        self._nodes[name] = Node(name, op, tuple(tensor.name for tensor in inputs), node_attrs)
+        self._put(Node(name, op, tuple(tensor.name for tensor in inputs), node_attrs))
         return Tensor(name, shape)
 
-    def placeholder(self, name: str, shape: tuple[int, ...]) -> Tensor:
+    def placeholder(
+        self, name: str, shape: tuple[int, ...], attrs: dict[str, Attr] | None = None
+    ) -> Tensor:
         """The input of the graph."""
-        attrs: dict[str, Attr] = {"dtype": DataType.DT_FLOAT, "shape": Shape(shape)}
-        self._nodes[name] = Node(name, "Placeholder", (), attrs)
+        known: dict[str, Attr] = {"dtype": DataType.DT_FLOAT, "shape": Shape(shape)}
+        self._put(Node(name, "Placeholder", (), known | (attrs or {})))
         return Tensor(name, shape)
 
     def constant(self, name: str, value: Array) -> Tensor:
         """A constant of float32 or int32."""
         kind = DataType.DT_FLOAT if value.dtype == np.float32 else DataType.DT_INT32
-        self._nodes[name] = Node(name, "Const", (), {"dtype": kind, "value": value})
+        self._put(Node(name, "Const", (), {"dtype": kind, "value": value}))
         return Tensor(name, value.shape)
 
     def variable(self, name: str, shape: tuple[int, ...], *, trained: bool = True) -> Tensor:
-        """A frozen variable, as its reader sees it.
+        """A frozen variable, as its reader sees it; whoever asks again gets the same.
 
         One that the checkpoint lacks, or has in another shape, is remembered: `finish` reports all
         of them together.
-        """
-        stored = f"{name}/ExponentialMovingAverage" if self._averaged and trained else name
-        self.constant(name, self._read(stored, shape))
-        location = f"loc:@{name}".encode()
-        return self.add(
-            "Identity", f"{name}/read", [Tensor(name, shape)], shape, {"_class": [location]}
-        )
 
-    def _read(self, name: str, shape: tuple[int, ...]) -> Array:
+        Raises:
+            GraphError: it was asked for before in another shape.
+        """
+        reader = f"{name}/read"
+        if reader in self._nodes:
+            known = self._nodes[name].attrs["value"]
+            if not isinstance(known, np.ndarray) or known.shape != shape:
+                raise GraphError(f"the variable {name!r} is shared in two shapes")
+            return Tensor(reader, shape)
+        self.constant(name, self._read(name, shape, trained=trained))
+        location = f"loc:@{name}".encode()
+        return self.add("Identity", reader, [Tensor(name, shape)], shape, {"_class": [location]})
+
+    def _read(self, variable: str, shape: tuple[int, ...], *, trained: bool) -> Array:
         zeros: Array = np.broadcast_to(np.float32(0), shape)
         if self._variables is None:
             return zeros
+        name = f"{variable}/ExponentialMovingAverage" if self._averaged and trained else variable
         if name not in self._variables:
-            self._missing.append(name)
+            self._missing[variable] = name
             return zeros
         value = self._variables.read(name)
         if value.shape != shape:
-            self._mismatched.append(f"{name} is {list(value.shape)}, not {list(shape)}")
+            self._mismatched[variable] = f"{name} is {list(value.shape)}, not {list(shape)}"
         elif value.dtype.kind != "f":
-            self._mismatched.append(f"{name} is {value.dtype}, not float32")
+            self._mismatched[variable] = f"{name} is {value.dtype}, not float32"
         else:
             return value.astype(np.float32, copy=False)
         return zeros
@@ -114,26 +144,28 @@ class GraphBuilder:
     def finish(self, outputs: Sequence[str]) -> Graph:
         """The graph of what `outputs` (names of nodes) need, in the order it was built.
 
+        A variable that nothing needs may be missing: networks have tails that no feature map reads.
+
         Raises:
             ConfigError: the checkpoint lacks variables, or has them in other shapes; or there is no
                 node of a name in `outputs`.
         """
-        self._report()
-        for name in outputs:
-            if name not in self._nodes:
-                raise ConfigError(f"the graph has no node {name!r} to keep as an output")
+        unknown = [name for name in outputs if name not in self._nodes]
         needed = set(outputs)
         for node in reversed(self._nodes.values()):
             if node.name in needed:
                 needed.update(node.inputs)
+        self._report(needed)
+        if unknown:
+            raise ConfigError(f"the graph has no node {unknown[0]!r} to keep as an output")
         return Graph(tuple(node for node in self._nodes.values() if node.name in needed))
 
-    def _report(self) -> None:
+    def _report(self, needed: set[str]) -> None:
         problems = []
-        if self._missing:
-            problems.append(f"the checkpoint lacks {_first(self._missing)}")
-        if self._mismatched:
-            problems.append(f"in the checkpoint {_first(self._mismatched)}")
+        if missing := [text for name, text in self._missing.items() if name in needed]:
+            problems.append(f"the checkpoint lacks {_first(missing)}")
+        if mismatched := [text for name, text in self._mismatched.items() if name in needed]:
+            problems.append(f"in the checkpoint {_first(mismatched)}")
         if problems:
             raise ConfigError(
                 "checkpoint and pipeline.config do not fit: "
@@ -150,3 +182,17 @@ def _first(names: list[str], limit: int = 3) -> str:
 def same_size(size: int, stride: int) -> int:
     """The output size of a SAME-padded convolution along one dimension: ceil(size / stride)."""
     return math.ceil(size / stride)
+
+
+def valid_size(size: int, kernel: int, stride: int) -> int:
+    """The output size of an unpadded convolution along one dimension.
+
+    Raises:
+        ConfigError: the image is smaller than the kernel.
+    """
+    if size < kernel:
+        raise ConfigError(
+            f"a feature map of {size} pixels is smaller than a kernel of {kernel}: choose a larger "
+            "fixed_shape_resizer"
+        )
+    return (size - kernel) // stride + 1

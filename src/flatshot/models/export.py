@@ -10,17 +10,17 @@ from typing import Literal
 import numpy as np
 
 from flatshot.errors import ConfigError
+from flatshot.formats import normalization
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.checkpoint_place import find_config
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node
 from flatshot.formats.pipeline import load_pipeline
-from flatshot.models import anchors
-from flatshot.models.box_predictor import predict
+from flatshot.models import anchors, heads
 from flatshot.models.builder import GraphBuilder, Tensor, Variables
 from flatshot.models.detection_config import DetectionConfig, read_config
-from flatshot.models.extractors import find_extractor
+from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
 
 _log = logging.getLogger("flatshot")
 
@@ -28,16 +28,15 @@ INPUT = "normalized_input_image_tensor"
 BOX_ENCODINGS = "raw_outputs/box_encodings"
 CLASS_PREDICTIONS = "raw_outputs/class_predictions"
 ANCHORS = "anchors"
-# All operators of the graphs that are built here; nothing in them has to be worked out.
+# Operators of the graphs that are built here whose shapes need not be worked out.
 PLAIN_OPS = frozenset(
     (
-        *("AddV2", "BiasAdd", "ConcatV2", "Const", "Conv2D", "DepthwiseConv2dNative"),
-        *("FusedBatchNormV3", "Identity", "Maximum", "Minimum", "Mul", "Placeholder", "Relu"),
-        *("Relu6", "Reshape", "Sigmoid", "Softmax", "Squeeze", POSTPROCESS),
+        *("AddV2", "AvgPool", "BiasAdd", "ConcatV2", "Const", "Conv2D", "DepthwiseConv2dNative"),
+        *("FusedBatchNormV3", "Identity", "MaxPool", "Maximum", "Mean", "Minimum", "Mul", "Pack"),
+        *("Pad", "Placeholder", "RealDiv", "Relu", "Relu6", "Reshape", "ResizeNearestNeighbor"),
+        *("Sigmoid", "Softmax", "Squeeze", POSTPROCESS),
     )
 )
-# The detectors of the zoo have at most 51,150; suppression would take minutes beyond this.
-MAX_ANCHORS = 2**22
 
 
 def is_exported(graph: Graph) -> bool:
@@ -105,14 +104,21 @@ def build_graph(
 ) -> Graph:
     """The graph of `config` with the values of `variables`, ending in the op of `postprocess`."""
     builder = GraphBuilder(variables, averaged=config.use_moving_averages)
-    image = builder.placeholder(INPUT, config.input_shape)
-    extract = find_extractor(config.feature_extractor.type)
-    maps = extract(builder, image, config.feature_extractor)
-    boxes, classes = _predict_all(builder, maps, config)
+    extractor = load_extractor(config.feature_extractor.type)
+    image = builder.placeholder(INPUT, config.input_shape, _pixels(extractor.pixels, config))
+    maps = extractor.extract(builder, image, config.feature_extractor)
+    grids = [(net.shape[1], net.shape[2]) for net in maps]
+    anchors.check_maps(config.anchors, grids)
+    boxes, classes = heads.predict(
+        builder,
+        maps,
+        anchors.anchors_per_cell(config.anchors),
+        config.class_slots,
+        config.box_predictor,
+    )
     scores = _convert_scores(builder, classes, config)
     boxes = builder.add("Identity", BOX_ENCODINGS, [boxes], boxes.shape)
     scores = builder.add("Identity", CLASS_PREDICTIONS, [scores], scores.shape)
-    grids = [(net.shape[1], net.shape[2]) for net in maps]
     values = anchors.generate(config.anchors, grids, config.input_shape[1:3])
     builder.constant(ANCHORS, values)
     graph = builder.finish([BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, *additional_outputs])
@@ -122,54 +128,18 @@ def build_graph(
     return Graph((*graph.nodes, Node(POSTPROCESS, POSTPROCESS, inputs, postprocess)))
 
 
-def _predict_all(
-    builder: GraphBuilder, maps: list[Tensor], config: DetectionConfig
-) -> tuple[Tensor, Tensor]:
-    specs = anchors.anchor_specs(config.anchors)
-    if len(specs) != len(maps):
-        raise ConfigError(
-            f"ssd_anchor_generator.num_layers is {len(specs)}, "
-            f"but feature_extractor.num_layers is {len(maps)}"
-        )
-    _check_anchors(maps, specs)
-    predictions = [
-        predict(
-            builder,
-            net,
-            f"BoxPredictor_{index}",
-            len(specs[index]),
-            config.class_slots,
-            config.box_predictor,
-        )
-        for index, net in enumerate(maps)
-    ]
-    boxes = _concat(builder, [boxes for boxes, _ in predictions], "concat")
-    shape = (1, boxes.shape[1], boxes.shape[3])
-    boxes = builder.add("Squeeze", "Squeeze", [boxes], shape, {"squeeze_dims": [2]})
-    classes = _concat(builder, [classes for _, classes in predictions], "concat_1")
-    return boxes, classes
-
-
-def _check_anchors(maps: list[Tensor], specs: list[anchors.Specs]) -> None:
-    cells = (net.shape[1] * net.shape[2] for net in maps)
-    total = sum(count * len(layer) for count, layer in zip(cells, specs, strict=True))
-    if total > MAX_ANCHORS:
-        raise ConfigError(
-            f"the configuration makes {total} anchors; {MAX_ANCHORS} are the limit: choose a "
-            "smaller fixed_shape_resizer or fewer aspect_ratios"
-        )
-
-
-def _concat(builder: GraphBuilder, parts: list[Tensor], name: str) -> Tensor:
-    if len(parts) == 1:
-        return builder.add("Identity", name, parts, parts[0].shape)
-    axis = builder.constant(f"{name}/axis", np.array(1, np.int32))
-    shape = (1, sum(part.shape[1] for part in parts), *parts[0].shape[2:])
-    attrs: dict[str, Attr] = {"N": len(parts), "Tidx": DataType.DT_INT32}
-    return builder.add("ConcatV2", name, [*parts, axis], shape, attrs)
+def _pixels(pixels: Pixels, config: DetectionConfig) -> dict[str, Attr]:
+    """What the graph's input says of its pixels, where they are not taken for the usual ones."""
+    channels = config.input_shape[3]
+    if pixels == SYMMETRIC or len(pixels.scale) not in (1, channels):
+        return {}
+    return {normalization.ATTRIBUTE: normalization.write_normalization(pixels.scale, pixels.offset)}
 
 
 def _convert_scores(builder: GraphBuilder, logits: Tensor, config: DetectionConfig) -> Tensor:
+    if config.temperature is not None:
+        scaler = builder.constant("calibrate_score/y", np.array(config.temperature, np.float32))
+        logits = builder.add("RealDiv", "calibrate_score", [logits, scaler], logits.shape)
     # The exporter divides by logit_scale, and freezing turns that into a multiplication.
     inverse = np.float32(1) / np.float32(config.logit_scale)
     factor = builder.constant("scale_logits/y", np.asarray(inverse, np.float32))

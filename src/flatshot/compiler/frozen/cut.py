@@ -29,7 +29,7 @@ from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats.custom_options import POSTPROCESS
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape, parse_tensor
-from flatshot.formats.normalization import NAME, write_normalization
+from flatshot.formats.normalization import ATTRIBUTE, write_normalization
 from flatshot.formats.pipeline import Pipeline
 from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
 
@@ -198,7 +198,7 @@ def _input_node(anatomy: Anatomy) -> Node:
     normalisation = anatomy.network_input.normalisation
     if normalisation is not None and not normalisation.is_standard:
         record = write_normalization(normalisation.scale, normalisation.offset)
-        attrs[NAME] = record
+        attrs[ATTRIBUTE] = record
     return Node(INPUT, "Placeholder", (), attrs)
 
 

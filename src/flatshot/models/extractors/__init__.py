@@ -1,21 +1,80 @@
 """Feature extractors: one file each, named as `feature_extractor.type` names it in the config.
 
-A file has one public function,
-
-    extract(builder, image, config) -> list of feature maps, finest first
-
-so that a new extractor is a new file and nothing else.
+A file says what it is in one value, `EXTRACTOR`; its function `extract` makes the feature maps of
+an image, finest first. It takes a network from `backbones` and a neck from `necks`, or has both of
+its own. A new extractor is a new file and nothing else.
 """
 
 import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 
-from flatshot.errors import UnsupportedError
 from flatshot.models.builder import GraphBuilder, Tensor
-from flatshot.models.detection_config import FeatureExtractorConfig
+from flatshot.models.config.extractor import WHERE, FeatureExtractorConfig
+from flatshot.models.config.problems import Problems
 
 Extract = Callable[[GraphBuilder, Tensor, FeatureExtractorConfig], list[Tensor]]
+Check = Callable[[FeatureExtractorConfig, tuple[int, int], Problems], None]
+
+# Fields that not every extractor of the Object Detection API takes; it fails where one does not.
+_OPTIONAL = ("num_layers", "fpn", "bifpn", "use_explicit_padding")
+# Types that configurations name and whose source was never published.
+_UNPUBLISHED = ("ssd_mobilenet_v3_small_prediction",)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How pixels (0 to 255, RGB) become input: pixel x scale + offset, by channel."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+# From 0..255 to -1..1, what nearly all networks take.
+SYMMETRIC = Pixels((2 / 255,), (-1.0,))
+# The means of ImageNet's red, green and blue are taken away.
+MEANS_REMOVED = Pixels((1.0, 1.0, 1.0), (-123.68, -116.779, -103.939))
+
+
+def _no_check(
+    config: FeatureExtractorConfig, image_size: tuple[int, int], problems: Problems
+) -> None:
+    """Nothing more to check."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """What an extractor is.
+
+    Attributes:
+        extract: makes the feature maps.
+        takes: which of `num_layers`, `fpn`, `bifpn`, `use_explicit_padding` it can be given.
+        min_side: the smallest input in pixels, as the Object Detection API checks it.
+        pixels: its preprocessing, which is not part of the graph.
+        keras: whether it is a network of TensorFlow 2.
+        further_check: notes what else it cannot do with a configuration and a (height, width).
+    """
+
+    extract: Extract
+    takes: frozenset[str] = frozenset()
+    min_side: int = 33
+    pixels: Pixels = SYMMETRIC
+    keras: bool = False
+    further_check: Check = _no_check
+
+    def check(
+        self, config: FeatureExtractorConfig, image_size: tuple[int, int], problems: Problems
+    ) -> None:
+        """Note what of `config` this extractor cannot do."""
+        for field in _OPTIONAL:
+            harmless = field == "use_explicit_padding" and not config.use_explicit_padding
+            if field in config.given and field not in self.takes and not harmless:
+                problems.refuse(
+                    f"{WHERE}.{field}: {config.type} does not take it; the Object Detection API "
+                    "cannot build this configuration either"
+                )
+        self.further_check(config, image_size, problems)
 
 
 def known_extractors() -> list[str]:
@@ -23,16 +82,23 @@ def known_extractors() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find_extractor(type_name: str) -> Extract:
-    """The `extract` function of the extractor `type_name`.
+def load_extractor(type_name: str) -> Extractor:
+    """The extractor `type_name`, one of `known_extractors()`."""
+    extractor: Extractor = import_module(f"{__name__}.{type_name}").EXTRACTOR
+    return extractor
 
-    Raises:
-        UnsupportedError: there is none; the message lists those that there are.
-    """
+
+def look_up(type_name: str, problems: Problems) -> Extractor | None:
+    """The extractor `type_name`; None, and a problem noted, where there is none."""
     known = known_extractors()
-    if type_name not in known:
-        raise UnsupportedError(
+    if type_name in known:
+        return load_extractor(type_name)
+    if type_name in _UNPUBLISHED:
+        problems.refuse(
+            f"feature_extractor.type: {type_name!r} cannot be built: its source was never published"
+        )
+    else:
+        problems.refuse(
             f"feature_extractor.type: {type_name!r} is not built yet; known: {', '.join(known)}"
         )
-    extract: Extract = import_module(f"{__name__}.{type_name}").extract
-    return extract
+    return None

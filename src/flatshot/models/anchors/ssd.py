@@ -9,13 +9,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from flatshot.models.detection_config import SsdAnchorConfig
-
-Float32 = npt.NDArray[np.float32]
-# Of each anchor in a cell: its scale and its aspect ratio (width / height).
-Specs = list[tuple[float, float]]
+from flatshot.models.anchors.grid import Float32, Specs, centred, corners
+from flatshot.models.config.anchors import SsdAnchorConfig
 
 
 def anchor_specs(config: SsdAnchorConfig) -> list[Specs]:
@@ -68,30 +64,5 @@ def generate(
             offsets = [np.float32(config.offsets[layer][i]) / sides[i] for i in (0, 1)]
         else:
             offsets = [np.float32(0.5) * stride for stride in strides]
-        layers.append(_tile(grid, specs, base, strides, offsets))
+        layers.append(centred(corners(grid, specs, base, strides, offsets)))
     return np.concatenate(layers)
-
-
-def _tile(
-    grid: tuple[int, int],
-    specs: Specs,
-    base: list[np.float32],
-    strides: list[np.float32],
-    offsets: list[np.float32],
-) -> Float32:
-    """The anchors `specs` at each cell of a grid.
-
-    The exporter keeps corners and turns them back into centre and size: the last bits tell.
-    """
-    scales, ratios = np.array(specs, np.float32).reshape(-1, 2).T
-    roots = np.sqrt(ratios)
-    sizes = np.stack([scales / roots * base[0], scales * roots * base[1]], axis=-1)
-    centres_y = np.arange(grid[0], dtype=np.float32) * strides[0] + offsets[0]
-    centres_x = np.arange(grid[1], dtype=np.float32) * strides[1] + offsets[1]
-    centres = np.stack(np.meshgrid(centres_y, centres_x, indexing="ij"), axis=-1)
-    centres = centres[:, :, np.newaxis, :]
-    half = np.float32(0.5) * sizes
-    low, high = centres - half, centres + half
-    extent = high - low
-    middle = low + extent / np.float32(2)
-    return np.concatenate([middle, extent], axis=-1).reshape(-1, 4)

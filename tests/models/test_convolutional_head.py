@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flatshot.formats.graphdef import Graph, Node
-from tests.models.configs import built, predictor, reads, shape, ssd, value, variables
+from tests.models.configs import built, layers, predictor, reads, shape, ssd, value, variables
 
 
 def _chain(graph: Graph, name: str) -> list[Node]:
@@ -80,6 +80,24 @@ def test_layers_before_the_predictor(limits: str, depths: tuple[int, ...]) -> No
 def test_no_depth_means_no_layers_before() -> None:
     """As upstream: without min_depth and max_depth there are none."""
     assert variables(built(predictor("num_layers_before_predictor: 2"))) == variables(built())
+
+
+def test_dropout_leaves_an_identity_before_the_classes() -> None:
+    """It does nothing at inference."""
+    graph = built(predictor("use_dropout: true"))
+    (before,) = (
+        n for n in reads(graph, "BoxPredictor_1/ClassPredictor/Conv2D") if "Drop" in n.name
+    )
+    assert (before.name, before.op) == ("BoxPredictor_1/Dropout/Identity", "Identity")
+    assert not any("Dropout" in n.name for n in built())
+
+
+def test_one_feature_map_has_no_scope_of_its_own() -> None:
+    """As upstream; and joining one part is an identity."""
+    graph = built(layers(1))
+    assert shape(graph, "ClassPredictor/weights") == (1, 1, 128, 3 * 4)
+    assert graph.by_name["concat/concat"].op == "Identity"
+    assert reads(graph, "Squeeze")[0].name == "concat/concat"
 
 
 def test_clip_range() -> None:
