@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.report import header, row
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime import images, nms
 from flatshot.runtime.detector import Detector
-from flatshot.runtime.settings import PostProcessSettings
 from tests.runtime.tiny import OPTIONS, operator_model
 
 ROUNDS = 15

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
     from flatshot.formats.graph_files import load_graph
     from flatshot.formats.graphdef import Graph
+    from flatshot.formats.postprocess import PostProcessSettings
     from flatshot.models.export import export
     from flatshot.records.store import Records
     from flatshot.runtime.detections import Detections
@@ -40,6 +41,7 @@ __all__ = [
     "Graph",
     "Inspection",
     "Model",
+    "PostProcessSettings",
     "Records",
     "Result",
     "__version__",
@@ -62,6 +64,7 @@ _HOMES = {
     "Graph": "flatshot.formats.graphdef",
     "Inspection": "flatshot.compiler.inspection",
     "Model": "flatshot.compiler.convert",
+    "PostProcessSettings": "flatshot.formats.postprocess",
     "Records": "flatshot.records.store",
     "Result": "flatshot.evaluation.evaluate",
     "compare": "flatshot.evaluation.comparison",

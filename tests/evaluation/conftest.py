@@ -12,10 +12,10 @@ from PIL import Image
 
 from flatshot.errors import ImageError
 from flatshot.evaluation.dataset import CocoDataset
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime.detections import Detections
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
-from flatshot.runtime.settings import PostProcessSettings
 
 
 class PlannedDetector:

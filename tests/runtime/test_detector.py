@@ -15,13 +15,13 @@ import pytest
 from flatshot.errors import ConfigError, FileError, ImageError, ModelError
 from flatshot.formats import normalization, tflite
 from flatshot.formats.custom_options import write_options
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.formats.tflite import Builtin
 from flatshot.formats.tflite_patch import replace_custom_options
 from flatshot.runtime import images
 from flatshot.runtime.detections import Detections
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
-from flatshot.runtime.settings import PostProcessSettings
 from tests.runtime.tiny import ANCHORS, OPTIONS, Builder, Tiny, with_labels
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (8, 6, 3), np.uint8)
@@ -116,6 +116,36 @@ def test_what_is_given_wins_and_what_is_left_out_stays() -> None:
         # Without a background, the best of 144 scores belongs to class (its place modulo 4).
         values = given.prepare(PIXELS).ravel()
         assert found.classes[0] == int(np.argmax(values)) % 4
+
+
+def test_settings_as_a_whole() -> None:
+    """In place of all that the model holds, with single changes over them."""
+    whole = PostProcessSettings.usual(3, score_threshold=np.float32(0.5))
+    for model in (Tiny().bytes(), Tiny(options=OPTIONS | {"max_detections": 3}).bytes()):
+        assert Detector(model, settings=whole).settings == whole
+        changed = Detector(model, settings=whole, nms="fast", max_detections=np.int64(4))
+        assert changed.settings == whole.override(nms="fast", max_detections=4)
+    two: Any = np.int64(2)
+    assert Detector(Tiny().bytes(), threads=two).threads == 2
+    with pytest.raises(ConfigError, match="score_treshold; did you mean score_threshold"):
+        Detector(Tiny().bytes(), score_treshold=0.5)
+    with pytest.raises(ConfigError, match="nms_score_threshold is 'abc'; give a number"):
+        Detector(Tiny().bytes(), score_threshold="abc")
+
+
+@pytest.mark.parametrize("way", ["numpy", "op"])
+def test_zero_detections_per_class_beside_the_fast_kind(way: Any) -> None:
+    """As in files of Google's own: with the regular kind it finds what a file with 100 finds."""
+    zero = OPTIONS | {"use_regular_nms": False, "detections_per_class": 0}
+    model, usual = Tiny(options=zero).bytes(), Tiny().bytes()
+    assert_equal(
+        Detector(model, nms="regular", postprocess=way)(PIXELS),
+        Detector(usual, postprocess=way)(PIXELS),
+    )
+    assert_equal(
+        Detector(model, postprocess=way)(PIXELS),
+        Detector(usual, nms="fast", postprocess=way)(PIXELS),
+    )
 
 
 def test_settings_of_a_file_that_the_operator_would_refuse_can_be_mended(log: Any) -> None:

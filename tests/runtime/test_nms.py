@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatshot.errors import ConfigError
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime import nms
-from flatshot.runtime.settings import PostProcessSettings
 from tests.runtime.tiny import OPTIONS, operator_model, run
 
 Array = npt.NDArray[Any]

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.ck_environment import ck_defaults
-from flatshot.cli.detector_options import SETTINGS, post_process_options, resize_option
+from flatshot.cli.detector_options import post_process_options, resize_option
 from flatshot.cli.json_output import write_json
 from flatshot.cli.places import place
 from flatshot.cli.terminal import can_show
 from flatshot.formats.files import check_target
+from flatshot.formats.postprocess import keywords
 
 if TYPE_CHECKING:
     from flatshot.evaluation.dataset import CocoDataset
@@ -129,7 +130,7 @@ def command(model: str, **options: Any) -> None:
     )
     detector = Detector(
         model,
-        **{name: options[name] for name in SETTINGS},
+        **keywords(options),
         threads=options["threads"],
         resize=options["resize"],
         postprocess=options["postprocess"],

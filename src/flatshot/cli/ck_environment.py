@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flatshot.errors import ConfigError
+from flatshot.formats.postprocess import DECLARED
 
 TRUE = {"1", "yes", "on", "true"}
 
@@ -42,24 +43,14 @@ _ALWAYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CK_METRIC_TYPE": ("metric", str.lower),
     "CK_SILENT_MODE": ("silent", _truth),
     "VERBOSE": ("verbose", _truth),
-    "USE_NMS": ("nms", _nms),
+    **dict.fromkeys(DECLARED["use_regular_nms"].variables, ("nms", _nms)),
 }
 # Where two variables set one option, the later name of CK comes first.
 _CUSTOM: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "NMS_SCORE_THRESHOLD": ("score_threshold", float),
-    "NMS_IOU_THRESHOLD": ("iou_threshold", float),
-    "MAX_DETECTIONS": ("max_detections", int),
-    "DETECTIONS_PER_CLASS": ("detections_per_class", int),
-    "MAX_CLASSES_PER_DETECTION": ("max_classes_per_detection", int),
-    "NUM_CLASSES": ("num_classes", int),
-    "SCALE_X": ("scale_x", float),
-    "SCALE_Y": ("scale_y", float),
-    "SCALE_H": ("scale_h", float),
-    "SCALE_W": ("scale_w", float),
-    "X_SCALE": ("scale_x", float),
-    "Y_SCALE": ("scale_y", float),
-    "H_SCALE": ("scale_h", float),
-    "W_SCALE": ("scale_w", float),
+    variable: (setting.keyword, setting.type)
+    for setting in DECLARED.values()
+    if setting.type is not bool
+    for variable in setting.variables
 }
 
 VARIABLES = (*_ALWAYS, *_CUSTOM, "USE_CUSTOM_NMS_SETTINGS", "CUSTOM_MODEL_SETTINGS")

@@ -11,19 +11,13 @@ from flatshot.cli.absl_flags import AbslCommand, split_names
 from flatshot.cli.export_options import NAMES, arguments, export_options
 from flatshot.cli.places import place
 from flatshot.errors import UnsupportedError
+from flatshot.formats.postprocess import DECLARED
 
 if TYPE_CHECKING:
     from flatshot.formats.graphdef import Graph
     from flatshot.formats.pipeline import Pipeline
 
 _log = logging.getLogger("flatshot")
-
-_SETTINGS = (
-    "max_detections",
-    "max_classes_per_detection",
-    "detections_per_class",
-    "use_regular_nms",
-)
 
 
 @click.command(cls=AbslCommand)
@@ -131,7 +125,7 @@ def _load(
     config, override = keywords["pipeline_config"], keywords["config_override"]
     if override and not config:
         raise click.UsageError("--config_override changes a configuration: give its path as well")
-    settings = {name: keywords[name] for name in given if name in _SETTINGS}
+    settings = {name: keywords[name] for name in given if name in DECLARED}
     if settings.get("max_detections") == "auto":
         del settings["max_detections"]  # the graph's own total, else the configuration's
     return graph, load_pipeline(config, override) if config else None, settings

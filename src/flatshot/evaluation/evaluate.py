@@ -23,8 +23,8 @@ from flatshot.evaluation.metrics import CocoFigures, FloatArray, score
 from flatshot.evaluation.outcome import Outcome, Rounding, coco_rows
 from flatshot.evaluation.timing import Latency, Timing
 from flatshot.formats.files import StrPath
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime.detector import Detector
-from flatshot.runtime.settings import PostProcessSettings
 
 LOG = logging.getLogger("flatshot")
 

@@ -6,46 +6,29 @@ import logging
 import math
 import os
 import sys
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from flatshot.errors import ConfigError, FormatError, ImageError, ModelError
-from flatshot.formats import tflite_patch
-from flatshot.formats.custom_options import Option, write_options
+from flatshot.errors import ConfigError, ImageError, ModelError
 from flatshot.formats.files import StrPath, read_bytes
-from flatshot.runtime import images, nms
-from flatshot.runtime.anatomy import Anatomy, read_anatomy
+from flatshot.formats.postprocess import PostProcessSettings
+from flatshot.runtime import fitting, images, nms
+from flatshot.runtime.anatomy import read_anatomy
 from flatshot.runtime.detections import Detections
+from flatshot.runtime.fitting import PostProcess
 from flatshot.runtime.images import RESIZE_MODES, Pixels, Resize
-from flatshot.runtime.labels import Labels, load_labels, packed_labels
-from flatshot.runtime.settings import PostProcessSettings
+from flatshot.runtime.labels import Labels
 from flatshot.runtime.verifier import trial
 from flatshot.runtime.verifier.structure import fit_postprocess
 
-Nms = Literal["regular", "fast"]
-PostProcess = Literal["auto", "op", "numpy"]
 Image = StrPath | bytes | npt.NDArray[np.uint8]
 Raw = tuple[npt.NDArray[Any], ...]
 
 _LOG = logging.getLogger("flatshot")
-# What a cut model without options is run with: the settings that Collective Knowledge's package of
-# SSD MobileNet V1 gives (NMS_SCORE_THRESHOLD .3, NMS_IOU_THRESHOLD .6, 100 detections, box coder
-# 10, 10, 5, 5), regular suppression being its default. The classes are the columns but one.
-_CUT_SETTINGS: dict[str, Option] = {
-    "max_detections": 100,
-    "max_classes_per_detection": 1,
-    "detections_per_class": 100,
-    "use_regular_nms": True,
-    "nms_score_threshold": 0.3,
-    "nms_iou_threshold": 0.6,
-    "y_scale": 10.0,
-    "x_scale": 10.0,
-    "h_scale": 5.0,
-    "w_scale": 5.0,
-}
 
 
 @runtime_checkable
@@ -65,17 +48,7 @@ class Detector:
 
     Args:
         model: a path, the bytes of a .tflite, or an object that gives them with `to_bytes()`.
-        nms: "regular" suppresses overlaps within each class, "fast" across all of them.
-        score_threshold: lowest score that is kept, 0 to 1.
-        iou_threshold: overlap above which the lower score goes, more than 0 and at most 1.
-        max_detections: how many are kept of an image.
-        detections_per_class: how many the regular kind keeps of a class.
-        max_classes_per_detection: how many classes the fast kind reports for a box.
-        num_classes: classes without the background.
-        scale_y: divisor of the encoded centre y; the three that follow likewise.
-        scale_x: divisor of the encoded centre x.
-        scale_h: divisor of the encoded height.
-        scale_w: divisor of the encoded width.
+        settings: the post-processing settings, in place of all that the model holds.
         threads: threads of the interpreter, from 1.
         resize: how images are brought to the size of the input; see `images.resize`.
         postprocess: "op" runs the operator in the model; "numpy" takes the raw outputs and does
@@ -84,6 +57,8 @@ class Detector:
         labels: a path or labels; by default those that are packed into the model, if any.
         anchors: (n, 4) centre y, centre x, height, width, for a cut model that does not carry its
             own.
+        changes: single settings by their names, such as `nms="fast"` or `score_threshold=0.3`; see
+            `PostProcessSettings`, which has them all, and its `override`.
 
     Attributes:
         input_shape: (1, height, width, channels).
@@ -107,40 +82,17 @@ class Detector:
         self,
         model: StrPath | bytes | bytearray | memoryview | HasBytes,
         *,
-        nms: Nms | None = None,
-        score_threshold: float | None = None,
-        iou_threshold: float | None = None,
-        max_detections: int | None = None,
-        detections_per_class: int | None = None,
-        max_classes_per_detection: int | None = None,
-        num_classes: int | None = None,
-        scale_y: float | None = None,
-        scale_x: float | None = None,
-        scale_h: float | None = None,
-        scale_w: float | None = None,
+        settings: PostProcessSettings | None = None,
         threads: int = 1,
         resize: Resize = "tensorflow",
         postprocess: PostProcess = "auto",
         labels: StrPath | Labels | None = None,
         anchors: npt.ArrayLike | None = None,
+        **changes: Any,
     ) -> None:
-        _check_choice("nms", nms, (None, "regular", "fast"))
         _check_choice("resize", resize, RESIZE_MODES)
         _check_choice("postprocess", postprocess, ("auto", "op", "numpy"))
         _check_threads(threads)
-        changes: dict[str, Option | None] = {
-            "use_regular_nms": None if nms is None else nms == "regular",
-            "nms_score_threshold": score_threshold,
-            "nms_iou_threshold": iou_threshold,
-            "max_detections": max_detections,
-            "detections_per_class": detections_per_class,
-            "max_classes_per_detection": max_classes_per_detection,
-            "num_classes": num_classes,
-            "y_scale": scale_y,
-            "x_scale": scale_x,
-            "h_scale": scale_h,
-            "w_scale": scale_w,
-        }
         data, self._source = _model_bytes(model)
         ours = _made_here(model)
         try:
@@ -151,12 +103,13 @@ class Detector:
         self.input_shape = cast(tuple[int, int, int, int], self._anatomy.input.shape)
         self.input_dtype = self._anatomy.input.dtype
         self.resize: Resize = resize
-        self.threads = threads
-        self.settings, self.baked = _settings(self._anatomy, changes)
-        self._anchors = _anchors(self._anatomy, anchors)
-        self.postprocess = _choose(self._anatomy, self._anchors, postprocess, self._source)
-        self.labels = _labels(labels, data, self.settings.num_classes)
-        self._content = _patched(data, self._anatomy, self.settings, self.postprocess)
+        self.threads = int(threads)
+        self.settings = fitting.settings_in_force(self._anatomy, settings, changes)
+        self.baked = fitting.settings_in_file(self._anatomy)
+        self._anchors = fitting.anchors_in_force(self._anatomy, anchors)
+        self.postprocess = fitting.choose(self._anatomy, self._anchors, postprocess, self._source)
+        self.labels = fitting.labels_in_force(labels, data, self.settings.num_classes)
+        self._content = fitting.patched(data, self._anatomy, self.settings, self.postprocess)
         key = f"{self.sha256} {self.postprocess}"
         self._start(None if ours else trial.begin(self._content, key))
 
@@ -211,7 +164,7 @@ class Detector:
         twin = copy.copy(self)
         if threads is not None:
             _check_threads(threads)
-            twin.threads = threads
+            twin.threads = int(threads)
         twin._start()
         return twin
 
@@ -318,14 +271,13 @@ class Detector:
         return boxes[slots], classes[slots].astype(np.int64), scores[slots]
 
 
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        known = ", ".join(str(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{name} is {value!r}; there are {known}")
+        raise ConfigError(f"{name} is {value!r}; there are {', '.join(choices)}")
 
 
 def _check_threads(threads: object) -> None:
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
         raise ConfigError(f"threads is {threads!r}; it must be a whole number from 1 up")
 
 
@@ -344,127 +296,6 @@ def _made_here(model: object) -> bool:
     """Whether `model` was compiled in this process, by which LiteRT can be trusted with it."""
     compiler = sys.modules.get("flatshot.compiler.convert")
     return compiler is not None and isinstance(model, compiler.Model)
-
-
-def _settings(
-    anatomy: Anatomy, changes: dict[str, Option | None]
-) -> tuple[PostProcessSettings, PostProcessSettings | None]:
-    """The settings in force and those in the file."""
-    columns = anatomy.class_predictions.shape[-1] if anatomy.class_predictions.shape else 0
-    held = anatomy.options
-    base = {**_CUT_SETTINGS, "num_classes": columns - 1} if held is None else held
-    given = {name: value for name, value in changes.items() if value is not None}
-    # What is given may mend what the file holds, so they are judged together; then once more as
-    # they are, for options of a file are coerced and arguments are not.
-    settings = PostProcessSettings.from_options({**base, **given}).override(**given)
-    if columns - settings.num_classes not in (0, 1):
-        raise ConfigError(
-            f"num_classes is {settings.num_classes}, and the model has {columns} columns of "
-            "scores; they must be as many, or one more with the background"
-        )
-    return settings, _baked(held)
-
-
-def _baked(held: dict[str, Option] | None) -> PostProcessSettings | None:
-    if held is None:
-        return None
-    try:
-        return PostProcessSettings.from_options(held)
-    except ConfigError as error:
-        _LOG.warning("the settings in the model cannot be used as they are: %s", error)
-        return None
-
-
-def _anchors(anatomy: Anatomy, given: npt.ArrayLike | None) -> npt.NDArray[np.float32] | None:
-    """The anchors to decode with: those given, or those of the model."""
-    anchors = anatomy.anchors if given is None else np.asarray(given, np.float32)
-    rows = anatomy.box_encodings.shape[1] if len(anatomy.box_encodings.shape) == 3 else -1
-    if anchors is None:
-        return None
-    if anchors.shape != (rows, 4):
-        raise ConfigError(f"anchors have shape {anchors.shape}; the model has {rows} boxes")
-    if not np.isfinite(anchors).all():
-        raise ConfigError("anchors must be finite numbers")
-    return anchors
-
-
-def _choose(
-    anatomy: Anatomy,
-    anchors: npt.NDArray[np.float32] | None,
-    wish: PostProcess,
-    source: str,
-) -> Literal["op", "numpy"]:
-    """Where the post-processing runs."""
-    if anatomy.operator is None:
-        if wish == "op":
-            raise ConfigError(f"{source}: a cut model has no post-processing operator to run")
-        if anchors is None:
-            raise ModelError(f"{source}: a cut model without its anchors; pass them as anchors=")
-        return "numpy"
-    known = ("f4", "u1", "i1")
-    raw = (anatomy.box_encodings, anatomy.class_predictions)
-    readable = anchors is not None and all(
-        len(port.shape) == 3 and port.shape[0] == 1 and port.dtype in map(np.dtype, known)
-        for port in raw
-    )
-    if wish == "numpy" and not readable:
-        raise ConfigError(f"{source}: the anchors or raw outputs cannot be read; use the operator")
-    if wish == "op" or not readable or (wish == "auto" and not anatomy.ends_there):
-        return "op"
-    return "numpy"
-
-
-def _labels(labels: StrPath | Labels | None, data: bytes, num_classes: int) -> Labels | None:
-    if labels is None:
-        try:
-            found = packed_labels(data)
-        except FormatError as error:
-            _LOG.warning("no names: %s", error)
-            return None
-    else:
-        found = labels if isinstance(labels, Labels) else load_labels(labels)
-    if found is not None and len(found) != num_classes:
-        _LOG.warning(
-            "the labels go up to class %d and the model has %d: names may be those of others",
-            len(found),
-            num_classes,
-        )
-    return found
-
-
-def _patched(
-    data: bytes,
-    anatomy: Anatomy,
-    settings: PostProcessSettings,
-    postprocess: Literal["op", "numpy"],
-) -> bytes:
-    """The model to run: cut before the operator, or with the settings in force in its options."""
-    try:
-        if anatomy.operator is None:
-            return data
-        if postprocess == "numpy":
-            return tflite_patch.cut_before(data, anatomy.operator)
-        held = anatomy.options or {}
-        wanted = {**held, **_bounded(settings, anatomy).to_options()}
-        if any(held.get(name) != value for name, value in wanted.items()):
-            options = write_options(wanted)
-            data = tflite_patch.replace_custom_options(data, anatomy.operator, options)
-        if not set(anatomy.operator_outputs) <= set(anatomy.outputs):
-            data = tflite_patch.replace_outputs(data, anatomy.operator_outputs)
-    except FormatError as error:
-        raise ModelError(f"the model cannot be changed in memory: {error}") from error
-    return data
-
-
-def _bounded(settings: PostProcessSettings, anatomy: Anatomy) -> PostProcessSettings:
-    """The settings without more detections than there can be, for which LiteRT makes room."""
-    boxes, classes = anatomy.box_encodings.shape[1], settings.num_classes
-    most = boxes * classes if settings.use_regular_nms else boxes
-    return settings.override(
-        max_detections=min(settings.max_detections, most),
-        detections_per_class=min(settings.detections_per_class, boxes),
-        max_classes_per_detection=min(settings.max_classes_per_detection, classes),
-    )
 
 
 def _luma(pixels: Pixels) -> Pixels:

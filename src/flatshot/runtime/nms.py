@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import ConfigError
-from flatshot.runtime.settings import PostProcessSettings
+from flatshot.formats.postprocess import PostProcessSettings
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
