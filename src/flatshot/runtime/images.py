@@ -1,7 +1,6 @@
 """Images: from the bytes of a file to pixels, and from pixels to the size that a network takes."""
 
 import functools
-import io
 import os
 import struct
 import zlib
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from flatshot.errors import ConfigError, ImageError
 from flatshot.formats.files import StrPath, read_bytes
+from flatshot.runtime.opening import check_scans, check_size, open_image
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -20,15 +20,17 @@ Ints = npt.NDArray[np.int64]
 Resize = Literal["tensorflow", "pillow", "opencv"]
 RESIZE_MODES: tuple[Resize, ...] = ("tensorflow", "pillow", "opencv")
 
-# Pillow's own limit: a quarter of a gigabyte of 24-bit pixels. Small files can unfold to more.
-MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 # What Pillow raises on damaged files, beside the OSError that it means to raise; its warnings of
 # damage count where the caller has made errors of them.
 _DAMAGE = (
     ArithmeticError,
+    AssertionError,
     EOFError,
+    AttributeError,
     LookupError,
+    MemoryError,
     OSError,
+    RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -63,7 +65,7 @@ def decode(data: bytes) -> Pixels:
 
     Raises:
         ImageError: the bytes are no image, are truncated or damaged, or unfold to more than
-            `MAX_PIXELS` pixels.
+            `opening.MAX_PIXELS` pixels.
     """
     if data[:2] == b"\xff\xd8":
         pixels = _decode_jpeg(data)
@@ -78,10 +80,12 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
 
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if height * width > MAX_PIXELS or colours not in ("YCbCr", "RGB", "Gray"):
+        if colours not in ("YCbCr", "RGB", "Gray"):
             return None
+        check_size(len(data), width, height)
+        check_scans(data, width, height)
         pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False)
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, RuntimeError):
         # Damaged, truncated or of an unusual kind: Pillow decides which, and says so.
         return None
     return cast(Pixels, pixels)
@@ -91,12 +95,7 @@ def _decode_with_pillow(data: bytes) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(
-                    f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS} that "
-                    "are taken"
-                )
+        with open_image(data) as image:
             return _rgb(image)
     except UnidentifiedImageError:
         raise ImageError(f"{len(data)} bytes that are no image of a known format") from None
