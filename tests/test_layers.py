@@ -18,6 +18,7 @@ ROOMS = (
     "evaluation",
     "packages",
     "records",
+    "report",
     "demo",
     "cli",
 )

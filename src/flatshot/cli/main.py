@@ -27,6 +27,7 @@ COMMANDS = {
     "env": "the variables that an installed package gives",
     "ck": "the Collective Knowledge command lines of the original README",
     "demo": "the whole road, with the detector that comes along",
+    "report": "records and results as one HTML page",
     "records": "list, show, compare, export and delete recorded runs",
 }
 

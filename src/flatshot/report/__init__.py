@@ -1,0 +1,1 @@
+"""Records and results to pages: what was measured, seen. Nothing here measures anything."""
