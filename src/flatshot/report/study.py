@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import RecordError
-from flatshot.evaluation.dataset import CocoDataset, DatasetImage, GroundTruth
+from flatshot.evaluation.annotations import GroundTruth
+from flatshot.evaluation.dataset import CocoDataset, DatasetImage
 from flatshot.evaluation.metrics import FloatArray
 
 # Overlap (IoU) from which a box counts as right, where one must be chosen.
