@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flatshot.compiler.convert import Model, convert
 from flatshot.demo.tiny import write_tiny_checkpoint
+from flatshot.formats.graphdef import Graph
+from flatshot.models.export import export
 
 # Machines here are shared and noisy: a slow example is no failure.
 settings.register_profile(
@@ -38,6 +41,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     write_tiny_checkpoint(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(tiny: Path) -> Graph:
+    """The tiny detector's graph, with the operator."""
+    return export(tiny, max_detections=100, use_regular_nms=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_graph: Graph) -> Model:
+    """The tiny detector's model, with the operator."""
+    return convert(tiny_graph)
 
 
 @pytest.fixture(autouse=True)

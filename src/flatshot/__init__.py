@@ -17,7 +17,6 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from flatshot.compiler.convert import Model, convert
-    from flatshot.compiler.inspection import Inspection, inspect
     from flatshot.errors import FlatshotError
     from flatshot.evaluation.comparison import Comparison, compare
     from flatshot.evaluation.dataset import CocoDataset
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from flatshot.formats.graph_files import load_graph
     from flatshot.formats.graphdef import Graph
     from flatshot.formats.postprocess import PostProcessSettings
+    from flatshot.inspection.inspect import Inspection, inspect
     from flatshot.models.export import export
     from flatshot.records.store import Records
     from flatshot.runtime.detections import Detections
@@ -62,7 +62,7 @@ _HOMES = {
     "Detector": "flatshot.runtime.detector",
     "FlatshotError": "flatshot.errors",
     "Graph": "flatshot.formats.graphdef",
-    "Inspection": "flatshot.compiler.inspection",
+    "Inspection": "flatshot.inspection.inspect",
     "Model": "flatshot.compiler.convert",
     "PostProcessSettings": "flatshot.formats.postprocess",
     "Records": "flatshot.records.store",
@@ -71,7 +71,7 @@ _HOMES = {
     "convert": "flatshot.compiler.convert",
     "evaluate": "flatshot.evaluation.evaluate",
     "export": "flatshot.models.export",
-    "inspect": "flatshot.compiler.inspection",
+    "inspect": "flatshot.inspection.inspect",
     "load_graph": "flatshot.formats.graph_files",
     "write_checkpoint": "flatshot.formats.checkpoint",
 }

@@ -8,7 +8,8 @@ import pytest
 from flatshot.compiler.convert import Model, convert, default_outputs
 from flatshot.errors import FileError, UnsupportedError, UnsupportedOpError
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import POSTPROCESS, read_options
+from flatshot.formats.custom_options import read_options
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import Graph, read_binary, read_text
 from tests import litert
 from tests.compiler.graphs import const, graph, placeholder

@@ -8,7 +8,7 @@ import pytest
 
 from flatshot.compiler.convert import convert
 from flatshot.errors import FlatshotError
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import DataType, Graph, read_binary
 from tests.compiler.graphs import batch_norm, const, conv, graph, placeholder, randn
 from tests.compiler.graphs import node as make

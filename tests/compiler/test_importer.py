@@ -10,7 +10,7 @@ from flatshot.compiler.importer import MAX_NODES
 from flatshot.compiler.ir import Graph as Ir
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node, Shape
 from tests import litert
 from tests.compiler.graphs import (

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    BOX_ENCODINGS,
+    CLASS_PREDICTIONS,
+    INPUT,
+    POSTPROCESS,
+)
 from flatshot.formats.graphdef import Array, DataType, Graph, Node, Shape
-from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
 from tests.compiler.graphs import const
 from tests.compiler.graphs import node as make
 

@@ -12,11 +12,17 @@ from flatshot.compiler.convert import convert
 from flatshot.compiler.frozen.cut import cut_frozen, dissect
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    BOX_ENCODINGS,
+    CLASS_PREDICTIONS,
+    INPUT,
+    POSTPROCESS,
+    is_exported,
+)
 from flatshot.formats.graphdef import Array, Graph, Shape, read_binary
 from flatshot.formats.normalization import ATTRIBUTE, NAME
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
-from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT, is_exported
 from tests import litert
 from tests.frozen.exporter import Style, freeze, scramble
 

@@ -6,8 +6,8 @@ import pytest
 
 import flatshot
 from flatshot.compiler.frozen.description import feature_extractor
-from flatshot.compiler.inspection import inspect
 from flatshot.formats.graphdef import Graph
+from flatshot.inspection.inspect import inspect
 from tests.compiler.graphs import conv, graph, placeholder
 from tests.compiler.graphs import node as make
 from tests.frozen.exporter import Style, freeze

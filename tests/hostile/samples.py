@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 import flatshot
-from flatshot.compiler.inspection import inspect
 from flatshot.demo.tiny import PIPELINE
 from flatshot.formats import graphdef, tflite
 from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
 from flatshot.formats.graphdef import DataType, Graph, Node, Shape
 from flatshot.formats.pipeline import read_pipeline
+from flatshot.inspection.inspect import inspect
 from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph
 

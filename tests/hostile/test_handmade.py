@@ -11,13 +11,13 @@ import pytest
 
 import flatshot
 from flatshot.cli.main import run
-from flatshot.compiler.inspection import inspect
 from flatshot.demo.tiny import PIPELINE
 from flatshot.errors import FileError, FlatshotError, FormatError, GraphError
 from flatshot.formats import graphdef
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.graphdef import Graph, Node
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
+from flatshot.inspection.inspect import inspect
 from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph
 from tests.hostile.samples import constant, graph, placeholder
@@ -143,7 +143,7 @@ def limited(path: Path) -> str:
     """The kind of the file at `path`, or the error, with little memory to find out."""
     code = (
         "import resource, sys\n"
-        "import flatshot.compiler.inspection as i, flatshot.errors as e\n"
+        "import flatshot.inspection.inspect as i, flatshot.errors as e\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + 2**31, size + 2**31))\n"
         "try: print(i.inspect(sys.argv[1]).kind)\n"

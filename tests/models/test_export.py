@@ -10,7 +10,8 @@ from flatshot.compiler.convert import convert
 from flatshot.demo.tiny import PIPELINE, write_tiny_checkpoint
 from flatshot.errors import ConfigError, FileError
 from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
-from flatshot.formats.custom_options import POSTPROCESS, read_options
+from flatshot.formats.custom_options import read_options
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import DataType, Graph, Shape
 from flatshot.formats.pipeline import read_pipeline
 from flatshot.models.detection_config import read_config

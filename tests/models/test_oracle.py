@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from flatshot.formats.checkpoint import Checkpoint, read_index
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node, Shape
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import read_config

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import POSTPROCESS, Option, write_options
+from flatshot.formats.custom_options import Option, write_options
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.tflite import Builtin
 
 Array = npt.NDArray[Any]

@@ -111,9 +111,10 @@ def _load(
     ctx: click.Context, place: str, options: dict[str, Any]
 ) -> "tuple[Graph, Pipeline | None, dict[str, Any]]":
     """The graph in a file, or that of a checkpoint; a configuration and settings to cut it with."""
+    from flatshot.formats.detector_graph import is_exported
     from flatshot.formats.graph_files import is_graph, load_graph
     from flatshot.formats.pipeline import load_pipeline
-    from flatshot.models.export import export, is_exported
+    from flatshot.models.export import export
 
     given = [name for name in NAMES if _is_given(ctx, name)]
     keywords = arguments(options)

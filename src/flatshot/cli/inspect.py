@@ -6,8 +6,8 @@ import click
 
 from flatshot.cli.places import place
 from flatshot.cli.tables import pairs, table
-from flatshot.compiler.inspection import Inspection, TensorInfo, as_json, inspect
 from flatshot.compiler.toco_log import format_ops
+from flatshot.inspection.inspect import Inspection, TensorInfo, as_json, inspect
 
 
 @click.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flatshot.compiler.emitter import emit
+from flatshot.compiler.frozen.folding import fold_shapes
 from flatshot.compiler.importer import (
-    POSTPROCESS_COUNT,
     Boundary,
     import_graph,
     needed_nodes,
@@ -18,16 +18,17 @@ from flatshot.compiler.passes import run_passes
 from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
 from flatshot.errors import GraphError
 from flatshot.formats import custom_options, files, normalization, tflite
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    POSTPROCESS,
+    POSTPROCESS_OUTPUTS,
+    RAW_OUTPUTS,
+    is_exported,
+)
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
 from flatshot.formats.pipeline import Pipeline
-from flatshot.models.export import PLAIN_OPS, is_exported
 from flatshot.version import VERSION
-
-POSTPROCESS_OUTPUTS = (POSTPROCESS, *(f"{POSTPROCESS}:{k}" for k in range(1, POSTPROCESS_COUNT)))
-RAW_OUTPUTS = ("raw_outputs/box_encodings", "raw_outputs/class_predictions")
-ANCHORS = "anchors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,21 +107,13 @@ def convert(
         outputs=tuple(output_arrays) or default_outputs(graph, cut=cut),
         allow_custom_ops=allow_custom_ops,
     )
-    if not _is_plain(graph):
-        from flatshot.compiler.frozen.folding import fold_shapes
-
-        graph = fold_shapes(graph, boundary)
+    graph = fold_shapes(graph, boundary)
     ir = import_graph(graph, boundary)
     run_passes(ir)
     metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}
     return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
-
-
-def _is_plain(graph: Graph) -> bool:
-    """Whether `graph` holds only what `export` builds: nothing to fold or to rewrite."""
-    return all(node.op in PLAIN_OPS and node.attrs.get("padding") != b"EXPLICIT" for node in graph)
 
 
 def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from flatshot.compiler.operators import BY_TF_NAME, Operator
 from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
-from flatshot.formats.custom_options import POSTPROCESS, Option
+from flatshot.formats.custom_options import Option
+from flatshot.formats.detector_graph import POSTPROCESS, POSTPROCESS_COUNT
 from flatshot.formats.graphdef import (
     MAX_TENSOR_BYTES,
     DataType,
@@ -25,8 +26,6 @@ from flatshot.formats.graphdef import (
 _log = logging.getLogger("flatshot")
 
 CUSTOM = "custom"
-# Boxes, classes, scores, number of detections.
-POSTPROCESS_COUNT = 4
 SOURCES = ("Const", "Placeholder")
 # A detector has about a thousand nodes. The passes take time in proportion, planning memory in
 # proportion to the square of what is alive at once: no graph shall keep a machine busy for hours.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from flatshot.errors import FormatError, ModelError
 from flatshot.formats import files, tflite
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.files import StrPath
 from flatshot.runtime import images
 from flatshot.runtime.verifier import trial

@@ -21,7 +21,6 @@ _DAMAGE = (
     struct.error,
 )
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
-POSTPROCESS = "TFLite_Detection_PostProcess"
 
 
 def read_options(data: bytes | npt.NDArray[np.uint8]) -> dict[str, Option]:

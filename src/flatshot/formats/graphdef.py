@@ -90,6 +90,9 @@ class Shape:
 Attr = bool | int | float | bytes | DataType | Shape | Array | list[Any]
 
 
+FLOAT: Mapping[str, Attr] = {"T": DataType.DT_FLOAT}
+"""The attributes of an operator that reads and makes float32 and has no others."""
+
 CONTROL = -1
 """The output number of an edge that carries no value, only an order."""
 

@@ -12,9 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from flatshot.errors import ConfigError, GraphError
-from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape
-
-FLOAT: dict[str, Attr] = {"T": DataType.DT_FLOAT}
+from flatshot.formats.graphdef import FLOAT, Array, Attr, DataType, Graph, Node, Shape
 
 
 class Variables(Protocol):
@@ -87,7 +85,7 @@ class GraphBuilder:
         attrs: dict[str, Attr] | None = None,
     ) -> Tensor:
         """Append a node of float output; the value that it makes."""
-        node_attrs = FLOAT | (attrs or {})
+        node_attrs = {**FLOAT, **(attrs or {})}
         self._put(Node(name, op, tuple(tensor.name for tensor in inputs), node_attrs))
         return Tensor(name, shape)
 

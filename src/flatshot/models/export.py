@@ -13,7 +13,13 @@ from flatshot.errors import ConfigError
 from flatshot.formats import normalization
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.checkpoint_place import find_config
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    BOX_ENCODINGS,
+    CLASS_PREDICTIONS,
+    INPUT,
+    POSTPROCESS,
+)
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node
 from flatshot.formats.pipeline import load_pipeline
@@ -23,27 +29,6 @@ from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
 
 _log = logging.getLogger("flatshot")
-
-INPUT = "normalized_input_image_tensor"
-BOX_ENCODINGS = "raw_outputs/box_encodings"
-CLASS_PREDICTIONS = "raw_outputs/class_predictions"
-ANCHORS = "anchors"
-# Operators of the graphs that are built here whose shapes need not be worked out.
-PLAIN_OPS = frozenset(
-    (
-        *("AddV2", "AvgPool", "BiasAdd", "ConcatV2", "Const", "Conv2D", "DepthwiseConv2dNative"),
-        *("FusedBatchNormV3", "Identity", "MaxPool", "Maximum", "Mean", "Minimum", "Mul", "Pack"),
-        *("Pad", "Placeholder", "RealDiv", "Relu", "Relu6", "Reshape", "ResizeNearestNeighbor"),
-        *("Sigmoid", "Softmax", "Squeeze", POSTPROCESS),
-    )
-)
-
-
-def is_exported(graph: Graph) -> bool:
-    """Whether `graph` ends as those of `export` and of its original do."""
-    return POSTPROCESS in graph.by_name or (
-        BOX_ENCODINGS in graph.by_name and CLASS_PREDICTIONS in graph.by_name
-    )
 
 
 def export(

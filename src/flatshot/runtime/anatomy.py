@@ -10,16 +10,14 @@ import numpy.typing as npt
 
 from flatshot.errors import FormatError, ModelError
 from flatshot.formats import normalization, tflite
-from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
+from flatshot.formats.custom_options import Option, read_options
+from flatshot.formats.detector_graph import ANCHORS, POSTPROCESS
 from flatshot.formats.tflite import TensorType
 from flatshot.runtime.verifier.structure import verify
 
 Floats = npt.NDArray[np.float32]
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
-# Names of the metadata under which a cut model may carry what the operator had.
-ANCHORS_METADATA = "anchors"
-OPTIONS_METADATA = POSTPROCESS
 _INPUT_TYPES = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
 _RAW_TYPES = _INPUT_TYPES
 
@@ -234,11 +232,11 @@ def _carried(model: tflite.TFLiteModel) -> tuple[Floats | None, dict[str, Option
     """The anchors and the operator's options that a cut model carries as metadata."""
     anchors, options = None, None
     metadata = _metadata(model)
-    if (content := metadata.get(ANCHORS_METADATA)) is not None:
+    if (content := metadata.get(ANCHORS)) is not None:
         if not content.size or content.size % 16:
             raise ModelError(f"the anchors of the model have {content.size} bytes, not n * 16")
         anchors = content.view("<f4").reshape(-1, 4)
-    if (content := metadata.get(OPTIONS_METADATA)) is not None:
+    if (content := metadata.get(POSTPROCESS)) is not None:
         options = read_options(content)
     return anchors, options
 

@@ -27,11 +27,16 @@ from flatshot.compiler.frozen.suppression import Suppression, read_suppression
 from flatshot.compiler.frozen.wiring import Wiring, constant_node
 from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    BOX_ENCODINGS,
+    CLASS_PREDICTIONS,
+    INPUT,
+    POSTPROCESS,
+)
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape, parse_tensor
 from flatshot.formats.normalization import ATTRIBUTE, write_normalization
 from flatshot.formats.pipeline import Pipeline
-from flatshot.models.export import ANCHORS, BOX_ENCODINGS, CLASS_PREDICTIONS, INPUT
 
 _log = logging.getLogger("flatshot")
 

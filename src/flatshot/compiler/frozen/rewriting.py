@@ -10,8 +10,7 @@ import numpy as np
 from flatshot.compiler.frozen.evaluation import Evaluation
 from flatshot.compiler.frozen.wiring import check_count, constant_node
 from flatshot.errors import GraphError, UnsupportedOpError
-from flatshot.formats.graphdef import DataType, Graph, Node, parse_tensor
-from flatshot.models.builder import FLOAT
+from flatshot.formats.graphdef import FLOAT, DataType, Graph, Node, parse_tensor
 
 _FUSED = {
     "_FusedConv2D": "Conv2D",

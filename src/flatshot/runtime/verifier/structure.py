@@ -14,7 +14,7 @@ import numpy as np
 
 from flatshot.errors import FormatError, ModelError
 from flatshot.formats import tflite
-from flatshot.formats.custom_options import POSTPROCESS
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.tflite import Builtin, Operator, SubGraph, Tensor, TensorType, TFLiteModel
 from flatshot.runtime.verifier.operators import (
     LETTERS,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from flatshot.compiler.convert import Model, convert
-from flatshot.compiler.inspection import as_json, inspect, inspect_model
 from flatshot.errors import FileError, FormatError
 from flatshot.formats.graphdef import Graph
+from flatshot.inspection.inspect import as_json, inspect, inspect_model
 from tests.compiler.graphs import graph, placeholder
 from tests.compiler.graphs import node as make
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.compiler.convert import ANCHORS, POSTPROCESS_OUTPUTS, RAW_OUTPUTS, convert
+from flatshot.compiler.convert import convert
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
 from flatshot.compiler.frozen.cut import dissect, postprocess_attrs
 from flatshot.compiler.frozen.description import describe
@@ -17,13 +17,20 @@ from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
 from flatshot.formats import files, graphdef, saved_model, tflite
 from flatshot.formats.checkpoint import Checkpoint, Variable
-from flatshot.formats.custom_options import POSTPROCESS, Option, read_options
+from flatshot.formats.custom_options import Option, read_options
+from flatshot.formats.detector_graph import (
+    ANCHORS,
+    POSTPROCESS,
+    POSTPROCESS_OUTPUTS,
+    RAW_OUTPUTS,
+    is_exported,
+)
 from flatshot.formats.files import StrPath
 from flatshot.formats.graph_files import load_graph
 from flatshot.formats.graphdef import Array, Attr, Shape
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import read_config
-from flatshot.models.export import build_graph, is_exported
+from flatshot.models.export import build_graph
 
 
 @dataclass(frozen=True)
