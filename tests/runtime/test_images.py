@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from flatshot.errors import ConfigError, FileError, ImageError
 from flatshot.runtime import images
@@ -78,12 +78,85 @@ def test_a_palette_with_transparency() -> None:
     np.testing.assert_array_equal(images.decode(data), np.asarray(image.convert("RGB")))
 
 
-def test_a_rotation_in_exif_is_not_applied() -> None:
-    """COCO's boxes are those of the pixels as they are stored."""
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_photos_are_turned_as_viewers_turn_them(kind: str, orientation: int) -> None:
+    """By the EXIF orientation, as Pillow's own exif_transpose; numbers that are none do nothing."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
+    exif[0x0112] = orientation
+    data = encoded(picture(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(io.BytesIO(data)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    np.testing.assert_array_equal(images.decode(data), upright)
+
+
+def test_a_listed_size_decides() -> None:
+    """A photo is turned where only that gives the size; and left where it has the size anyway."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held by 90 degrees
     data = encoded(picture(), "JPEG", exif=exif)
+    assert images.decode(data, (37, 53)).shape == (53, 37, 3)
+    assert images.decode(data, (53, 37)).shape == (37, 53, 3)
+    assert images.decode(data, (20, 20)).shape == (37, 53, 3)
+    assert images.decode(data, "stored").shape == (37, 53, 3)
+    exif[0x0112] = 3  # upside down: the size tells nothing
+    data = encoded(picture(), "JPEG", exif=exif)
+    np.testing.assert_array_equal(images.decode(data, (53, 37)), images.decode(data, "stored"))
+
+
+@given(st.data())
+def test_damaged_exif_is_no_damaged_image(draw: st.DataObject) -> None:
+    """Whatever stands in the segment: the pixels, turned or not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(8, 8), "JPEG", exif=exif)
+    at = data.index(b"Exif")
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 6))):
+        damaged[at + draw.draw(st.integers(6, 31))] = draw.draw(st.integers(0, 255))
+    assert images.decode(bytes(damaged)).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_are_their_high_byte(kind: str) -> None:
+    """Pillow clips them at 255, and all is white."""
+    grey = np.asarray(picture(mode="L"))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    got = images.decode(encoded(deep, kind))
+    np.testing.assert_array_equal(got, np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_16_bits_of_a_pgm() -> None:
+    """Big-endian, and in numbers of 32 bits where Pillow keeps them so."""
+    grey = np.asarray(picture(mode="L"))
+    data = b"P5\n53 37\n65535\n" + (grey.astype(">u2") * 257).tobytes()
+    np.testing.assert_array_equal(images.decode(data)[:, :, 1], grey)
+
+
+def test_12_bits_in_16_are_said_to_be_dark(caplog: pytest.LogCaptureFixture) -> None:
+    """Thermal cameras write such; black pictures without a word help nobody."""
+    deep = Image.fromarray(np.full((9, 9), 4000, np.uint16))
+    assert images.decode(encoded(deep, "PNG")).max() == 15
+    assert "uses only 4001 of its 65536 levels" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"), [(np.float32(0.5), "floating-point"), (np.int32(70_000), "32-bit")]
+)
+def test_numbers_without_a_range_are_refused(pixels: Any, says: str) -> None:
+    """And never white or black in silence."""
+    image = Image.fromarray(np.full((9, 9), pixels))
+    with pytest.raises(ImageError, match=f"{says} pixels, whose range"):
+        images.decode(encoded(image, "TIFF"))
+
+
+def test_colour_spaces_without_a_way_to_rgb_are_refused() -> None:
+    """By name, and not as damaged."""
+    data = encoded(picture(mode="RGB").convert("YCbCr"), "TIFF")
     assert images.decode(data).shape == (37, 53, 3)
+    lab = Image.frombytes("LAB", (2, 2), bytes(12))
+    with pytest.raises(ImageError, match="LAB"):
+        images.decode(encoded(lab, "TIFF"))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
@@ -98,8 +171,28 @@ def test_truncated_images_are_errors(kind: str, part: float) -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"hello", bytes(1000)])
 def test_what_is_no_image(data: bytes) -> None:
     """The message says so."""
-    with pytest.raises(ImageError, match="no image of a known format"):
+    says = r"no image of a known format|not an image of a known format|begins as a JPEG image does"
+    with pytest.raises(ImageError, match=says):
         images.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"<!DOCTYPE html><html>", "a web page (HTML), not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"PK\x03\x04" + bytes(40), "a ZIP archive"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC photo, not an image"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "a video"),
+        (b"II*\0" + bytes(40), "of a kind that is not read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript file"),
+    ],
+)
+def test_what_is_something_else(data: bytes, says: str) -> None:
+    """Told by name."""
+    with pytest.raises(ImageError) as caught:
+        images.decode(data)
+    assert says in str(caught.value)
 
 
 @given(st.data())
@@ -139,7 +232,7 @@ def test_load_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"missing\.jpg"):
         images.load(tmp_path / "missing.jpg")
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(ImageError, match=r"empty\.jpg: 0 bytes that are no image"):
+    with pytest.raises(ImageError, match=r"empty\.jpg: an empty file, not an image"):
         images.load(tmp_path / "empty.jpg")
     with pytest.raises(FileError, match="null"):
         images.load("a\0b.jpg")

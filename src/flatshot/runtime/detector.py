@@ -22,6 +22,7 @@ from flatshot.runtime.detections import Detections
 from flatshot.runtime.fitting import PostProcess
 from flatshot.runtime.images import RESIZE_MODES, Pixels, Resize
 from flatshot.runtime.labels import Labels
+from flatshot.runtime.orientation import Orient
 from flatshot.runtime.verifier import trial
 from flatshot.runtime.verifier.structure import fit_postprocess
 
@@ -178,10 +179,13 @@ class Detector:
         """
         return self.finish(self.network(self.prepare(self.load(image))))
 
-    def load(self, image: Image) -> Pixels:
-        """The pixels of `image`, (h, w, 3) uint8 RGB; see `__call__` for what it may be."""
+    def load(self, image: Image, orient: Orient = "upright") -> Pixels:
+        """The pixels of `image`, (h, w, 3) uint8 RGB; see `__call__` for what it may be.
+
+        Files are turned by their EXIF data as `orient` says, see `images.decode`.
+        """
         if isinstance(image, bytes):
-            return images.decode(image)
+            return images.decode(image, orient)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise ImageError(
@@ -189,7 +193,7 @@ class Detector:
                     f"{image.shape}"
                 )
             return image
-        return images.load(image)
+        return images.load(image, orient)
 
     def prepare(self, pixels: Pixels) -> npt.NDArray[Any]:
         """The network's input for (h, w, 3) uint8 pixels: resized and normalised, `input_shape`.

@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from flatshot.errors import ConfigError, ImageError
 from flatshot.formats.files import StrPath, read_bytes
+from flatshot.formats.sniffing import kind_of, mistaken
+from flatshot.runtime.depth import to_rgb
 from flatshot.runtime.opening import check_scans, check_size, open_image
+from flatshot.runtime.orientation import (
+    Orient,
+    jpeg_orientation,
+    pillow_orientation,
+    turned,
+)
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -38,11 +46,12 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+_READ = {f"a {kind} image" for kind in ("JPEG", "PNG", "GIF", "BMP", "WebP")}
 # Numbers that are interpolated at once: the rows of a band stay in the processor's cache.
 _BAND = 40_000
 
 
-def load(path: StrPath) -> Pixels:
+def load(path: StrPath, orient: Orient = "upright") -> Pixels:
     """The pixels of the image file at `path`, as `decode` gives them.
 
     Raises:
@@ -51,27 +60,33 @@ def load(path: StrPath) -> Pixels:
     """
     data = read_bytes(path)
     try:
-        return decode(data)
+        return decode(data, orient)
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from error
 
 
-def decode(data: bytes) -> Pixels:
+def decode(data: bytes, orient: Orient = "upright") -> Pixels:
     """The pixels of an image file's bytes: (height, width, 3) uint8, RGB.
 
-    They are those of Pillow's `convert("RGB")`, whatever the file holds: grey becomes three equal
-    channels, transparency is dropped, and a rotation in the EXIF data is not applied, for COCO's
-    boxes do not know it. JPEGs take a quicker road with bit-equal results.
+    They are those of Pillow's `convert("RGB")`: grey becomes three equal channels, transparency is
+    dropped; of 16-bit channels the high byte is taken. JPEGs take a quicker road with bit-equal
+    results.
+
+    Args:
+        data: the bytes.
+        orient: "upright" turns photos by the orientation in their EXIF data, as every viewer does;
+            "stored" does not; a (width, height) is the size that the image should have, and turns
+            it where it has that size only when turned.
 
     Raises:
-        ImageError: the bytes are no image, are truncated or damaged, or unfold to more than
-            `opening.MAX_PIXELS` pixels.
+        ImageError: the bytes are no image, are truncated or damaged, unfold to more than
+            `opening.MAX_PIXELS` pixels, or hold numbers without a range (floating point, 32 bits).
     """
     if data[:2] == b"\xff\xd8":
         pixels = _decode_jpeg(data)
         if pixels is not None:
-            return pixels
-    return _decode_with_pillow(data)
+            return turned(pixels, jpeg_orientation(data), orient)
+    return _decode_with_pillow(data, orient)
 
 
 def _decode_jpeg(data: bytes) -> Pixels | None:
@@ -91,25 +106,29 @@ def _decode_jpeg(data: bytes) -> Pixels | None:
     return cast(Pixels, pixels)
 
 
-def _decode_with_pillow(data: bytes) -> Pixels:
+def _decode_with_pillow(data: bytes, orient: Orient) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with open_image(data) as image:
-            return _rgb(image)
+            return turned(to_rgb(image), pillow_orientation(image), orient)
     except UnidentifiedImageError:
-        raise ImageError(f"{len(data)} bytes that are no image of a known format") from None
+        raise ImageError(_told(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"more pixels than are taken: {error}") from error
     except _DAMAGE as error:
         raise ImageError(f"truncated or damaged image: {error}") from error
 
 
-def _rgb(image: Any) -> Pixels:
-    if image.mode == "P" and "transparency" in image.info:
-        # Pillow asks for this step when the palette carries transparency; the colours are the same.
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"), np.uint8)
+def _told(data: bytes) -> str:
+    """What bytes are that Pillow cannot open."""
+    kind = kind_of(data)
+    if kind in _READ:
+        return f"truncated or damaged image: it begins as {kind} does"
+    if kind is not None and "TIFF" in kind:
+        return f"{kind}, of a kind that is not read: save it as JPEG or PNG"
+    other = mistaken(data, "an image of a known format")
+    return other or f"{len(data)} bytes that are no image of a known format"
 
 
 def resize(
