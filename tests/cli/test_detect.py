@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flatshot.cli.detect import find_images, image_id
+from flatshot.cli.detect import image_id
+from flatshot.cli.image_arguments import find_images
 from flatshot.cli.main import run
+from flatshot.demo.detector_files import write_detector
+from flatshot.errors import ImageError
+from flatshot.runtime import images
 from flatshot.runtime.detector import Detector
 from tests.runtime.tiny import ANCHORS, Tiny, with_labels
 
@@ -136,7 +140,9 @@ def test_nothing_readable_is_a_failure(
 ) -> None:
     """Exit code 1, and no file of results that would look like a result."""
     results = tmp_path / "results.json"
-    for argument in (folder / "broken_7.jpg", folder / "missing.jpg", folder / "*.gif", tmp_path):
+    (tmp_path / "empty").mkdir()
+    nowhere = tmp_path / "empty"
+    for argument in (folder / "broken_7.jpg", folder / "missing.jpg", folder / "*.gif", nowhere):
         assert run(["detect", str(model), str(argument), "--json", str(results)]) == 1
         said = capsys.readouterr()
         assert said.out == ""
@@ -215,10 +221,11 @@ def test_finding_images(folder: Path, tmp_path: Path) -> None:
     """Each once, in order, whatever names it; a bracket in a name is no pattern."""
     odd = tmp_path / "a[1].png"
     odd.write_bytes(b"x")
-    paths, missing = find_images([str(folder), str(folder / "*.bmp"), str(odd), "no*thing"])
+    found = find_images([str(folder), str(folder / "*.bmp"), str(odd), "no*thing"])
     names = ["broken_7.jpg", "street_000012.png", "yard.bmp", "a[1].png"]
-    assert [path.name for path in paths] == names
-    assert missing == ["no*thing"]
+    assert [path.name for path in found.paths] == names
+    assert found.passed_over == {".txt": 1}
+    assert found.missing == ["no*thing"]
 
 
 @pytest.mark.parametrize(
@@ -233,3 +240,63 @@ def test_finding_images(folder: Path, tmp_path: Path) -> None:
 def test_image_ids(name: str, wanted: Any) -> None:
     """The digits that end the name, as COCO's files have them."""
     assert image_id(Path(name)) == wanted
+
+
+def test_folders_are_walked_and_suffixes_are_many(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies below a folder is taken, by any suffix that images have; the rest is told once."""
+    rng = np.random.default_rng(4)
+    names = ["a.jpg", "b.JFIF", "deep/er/d.ppm", "deep/c.jpe", "deep/e.MPO", "deep/f.tga"]
+    for name in (*names, ".hidden/g.jpg", "deep/.h.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        kind = {"ppm": "PPM", "tga": "TGA"}.get(name.rpartition(".")[2], "JPEG")
+        image = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8))
+        image.save(tmp_path / "photos" / name, kind)
+    (tmp_path / "photos" / "deep" / "a.xml").touch()
+    (tmp_path / "photos" / "LICENSE").touch()
+    found = find_images([str(tmp_path / "photos")])
+    assert sorted(str(path.relative_to(tmp_path / "photos")) for path in found.paths) == sorted(
+        names
+    )
+    assert found.passed_over == {"": 1, ".xml": 1}
+    assert run(["detect", str(model), str(tmp_path / "photos")]) == 0
+    said = capsys.readouterr().err
+    assert "passed over in folders, as no images: 1 without suffix, 1 .xml" in said
+    assert "in 6 images" in said
+
+
+def test_a_photo_of_a_phone_stands_upright(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Boxes are those of what every viewer shows, and so is the annotated copy."""
+    photos = data / "cases" / "12-image-phone"
+    detector = write_detector(tmp_path / "demo").parent
+    assert run(["convert", str(detector), "-o", str(tmp_path / "demo.tflite")]) == 0
+    found = [
+        Detector(tmp_path / "demo.tflite")(photos / name) for name in ("phone.jpg", "upright.jpg")
+    ]
+    assert found[0].classes[:3].tolist() == found[1].classes[:3].tolist()
+    # The upright copy was compressed once more.
+    np.testing.assert_allclose(found[0].boxes[:3], found[1].boxes[:3], atol=0.02)
+    output = tmp_path / "found"
+    model, photo = str(tmp_path / "demo.tflite"), str(photos / "phone.jpg")
+    assert run(["detect", model, photo, "--output", str(output)]) == 0
+    with Image.open(output / "phone.jpg") as copy:
+        assert (copy.size, copy.getexif().get(0x0112, 1)) == ((256, 192), 1)
+
+
+def test_the_suffixes_that_people_reported(data: Path) -> None:
+    """All five photos."""
+    assert len(find_images([str(data / "cases" / "13-image-suffixes" / "photos")]).paths) == 5
+
+
+def test_the_deep_images_that_people_reported(data: Path) -> None:
+    """16 bits are the 8 bits, the others are refused."""
+    folder = data / "cases" / "11-image-deep"
+    plain = images.load(folder / "grey_8.png")
+    for name in ("grey_16.png", "grey_16.tif"):
+        np.testing.assert_array_equal(images.load(folder / name), plain)
+    for name in ("grey_32.tif", "grey_float.tif"):
+        with pytest.raises(ImageError, match="whose range the file does not tell"):
+            images.load(folder / name)

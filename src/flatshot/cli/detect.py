@@ -1,6 +1,5 @@
 """`flatshot detect`: objects in images, as a table, as annotated copies, as COCO results."""
 
-import glob
 import json
 import re
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.detector_options import post_process_options, resize_option
+from flatshot.cli.image_arguments import find_images
 from flatshot.cli.places import place
 from flatshot.errors import ConfigError, FileError, FormatError, ImageError
 from flatshot.formats.files import check_target, read_bytes, write_beside, write_bytes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from flatshot.runtime.detector import Detector
     from flatshot.runtime.images import Pixels
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHOWN_ABOVE = 0.3
 STDOUT = Path("-")
 # Kinds of image files that are written as what they were; others become PNG.
@@ -80,13 +79,14 @@ def command(
 ) -> int:
     """Find objects in images with the .tflite detector MODEL.
 
-    Images are files, directories (their image files) or quoted patterns. A damaged image is
-    reported and passed over; the exit code is 1 only if none could be read. Without
+    Images are files, directories (all image files below them) or quoted patterns. A damaged image
+    is reported and passed over; the exit code is 1 only if none could be read. Without
     --score-threshold the table and the pictures show scores from 0.3 up.
     """
     from flatshot.runtime.detector import Detector
 
-    paths, missing = find_images(images)
+    found = find_images(images)
+    paths = found.paths
     if results is not None and results != STDOUT:
         check_target(results)
     if results is not None and results.resolve() in {path.resolve() for path in paths}:
@@ -102,28 +102,14 @@ def command(
         **settings,
     )
     wishes = Wishes(output, results, SHOWN_ABOVE if score_threshold is None else 0.0)
-    for pattern in missing:
+    for pattern in found.missing:
         click.echo(f"flatshot: skipped: no image at {pattern!r}", err=True)
+    if found.passed_over:
+        kinds = ", ".join(
+            f"{n} {suffix or 'without suffix'}" for suffix, n in found.passed_over.items()
+        )
+        click.echo(f"flatshot: passed over in folders, as no images: {kinds}", err=True)
     return _run(detector, paths, targets, wishes)
-
-
-def find_images(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The image files that the arguments stand for, each once; and the arguments without any."""
-    found: dict[Path, None] = {}
-    missing = []
-    for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            paths = [p for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES]
-        elif path.exists() or not glob.has_magic(argument):
-            paths = [path]
-        else:
-            matches = map(Path, sorted(glob.glob(argument, recursive=True)))  # noqa: PTH207
-            paths = [match for match in matches if match.is_file()]
-        if not paths:
-            missing.append(argument)
-        found.update(dict.fromkeys(paths))
-    return list(found), missing
 
 
 def load_anchors(path: Path) -> Any:
