@@ -13,7 +13,13 @@ from flatshot.formats.pipeline import load_pipeline
 from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph
 
-FAMILIES = ("ssd_mobilenet_v1", "ssd_mobilenet_v2", "ssdlite_mobilenet_v2")
+FAMILIES = (
+    "ssd_mobilenet_v1",
+    "ssd_mobilenet_v1_fpn",
+    "ssd_mobilenet_v1_ppn",
+    "ssd_mobilenet_v2",
+    "ssdlite_mobilenet_v2",
+)
 # The options with which the official tools made what lies in `families/`.
 POSTPROCESS: dict[str, Attr] = {"max_detections": 100, "use_regular_nms": True}
 

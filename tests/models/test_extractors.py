@@ -126,7 +126,7 @@ def test_v1_override_of_scale_and_center() -> None:
     graph = built(extractor(f"{OVERRIDE} {norm}"))
     names = {name.rpartition("/")[2] for name in variables(graph) if name.startswith(V1)}
     assert names == {"weights", "depthwise_weights", "moving_mean", "moving_variance"}
-    assert set(value(graph, f"{V1}/MobilenetV1/Conv2d_0/BatchNorm/Const")) == {1}
+    assert set(value(graph, f"{V1}/MobilenetV1/Conv2d_0/BatchNorm/Const_1")) == {1}
 
 
 # --- V2 -----------------------------------------------------------------------------------------

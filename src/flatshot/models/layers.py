@@ -177,14 +177,13 @@ def batch_norm(
 ) -> Tensor:
     """Batch normalisation by moving statistics; `scope` and `variables` are its own."""
     shape = (net.depth,)
-    if norm.scale:
-        gamma = builder.variable(f"{variables}/gamma", shape)
-    else:
-        gamma = builder.constant(builder.unique(f"{scope}/Const"), np.ones(shape, np.float32))
-    if norm.center:
-        beta = builder.variable(f"{variables}/beta", shape)
-    else:
+    beta = gamma = None
+    if not norm.center:
         beta = builder.constant(builder.unique(f"{scope}/Const"), np.zeros(shape, np.float32))
+    if not norm.scale:
+        gamma = builder.constant(builder.unique(f"{scope}/Const"), np.ones(shape, np.float32))
+    gamma = gamma or builder.variable(f"{variables}/gamma", shape)
+    beta = beta or builder.variable(f"{variables}/beta", shape)
     mean = builder.variable(f"{variables}/moving_mean", shape, trained=False)
     variance = builder.variable(f"{variables}/moving_variance", shape, trained=False)
     attrs: dict[str, Attr] = {

@@ -79,7 +79,8 @@ class Extractor:
 
 def known_extractors() -> list[str]:
     """The types for which there is a file."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def load_extractor(type_name: str) -> Extractor:

@@ -1,0 +1,5 @@
+"""SSD ResNet 50 V1 with a feature pyramid (RetinaNet)."""
+
+from flatshot.models.extractors._resnet import fpn_extractor
+
+EXTRACTOR = fpn_extractor(50)
