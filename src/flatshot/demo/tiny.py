@@ -31,7 +31,7 @@ model {
     }
     box_coder { faster_rcnn_box_coder { } }
     box_predictor {
-      convolutional_box_predictor { use_dropout: false conv_hyperparams { activation: RELU_6 } }
+      convolutional_box_predictor { conv_hyperparams { activation: RELU_6 } use_dropout: false }
     }
     anchor_generator {
       ssd_anchor_generator {
