@@ -29,7 +29,7 @@ import ai_edge_litert.schema_py_generated
 shutil.copyfile(sys.argv[1], sys.argv[2])
 """
 IMPORTS = """
-import flatshot.cli.convert, flatshot.compiler.convert, flatshot.models.export, flatbuffers
+import flatshot.cli.convert, flatshot.conversion.convert, flatshot.models.export, flatbuffers
 """
 
 

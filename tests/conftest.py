@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from flatshot.compiler.convert import Model, convert
+from flatshot.compiler.compile import Model
+from flatshot.conversion.convert import convert
 from flatshot.demo.tiny import write_tiny_checkpoint
 from flatshot.formats.graphdef import Graph
 from flatshot.models.export import export

@@ -16,7 +16,8 @@ from flatshot.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from flatshot.compiler.convert import Model, convert
+    from flatshot.compiler.compile import Model
+    from flatshot.conversion.convert import convert
     from flatshot.errors import FlatshotError
     from flatshot.evaluation.comparison import Comparison, compare
     from flatshot.evaluation.dataset import CocoDataset
@@ -63,12 +64,12 @@ _HOMES = {
     "FlatshotError": "flatshot.errors",
     "Graph": "flatshot.formats.graphdef",
     "Inspection": "flatshot.inspection.inspect",
-    "Model": "flatshot.compiler.convert",
+    "Model": "flatshot.compiler.compile",
     "PostProcessSettings": "flatshot.formats.postprocess",
     "Records": "flatshot.records.store",
     "Result": "flatshot.evaluation.evaluate",
     "compare": "flatshot.evaluation.comparison",
-    "convert": "flatshot.compiler.convert",
+    "convert": "flatshot.conversion.convert",
     "evaluate": "flatshot.evaluation.evaluate",
     "export": "flatshot.models.export",
     "inspect": "flatshot.inspection.inspect",

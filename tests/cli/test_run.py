@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flatshot.cli.main import COMMANDS, run
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.demo.scenes import write_dataset
 from flatshot.models.export import export
 from flatshot.records.store import Records

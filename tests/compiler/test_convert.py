@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import Model, convert, default_outputs
+from flatshot.compiler.compile import Model, default_outputs
+from flatshot.conversion.convert import convert
 from flatshot.errors import FileError, UnsupportedError, UnsupportedOpError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import read_options

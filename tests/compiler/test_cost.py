@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.cost import MemoryPlan, arithmetic_ops, operator_ops, plan_memory
+from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Graph, Node
 from flatshot.formats.tflite import Builtin

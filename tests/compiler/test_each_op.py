@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.operators import BY_TF_NAME, OPERATORS
+from flatshot.conversion.convert import convert
 from flatshot.formats.graphdef import Graph, Node
 from tests import litert
 from tests.compiler.cases import cases

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from flatshot.compiler import ir as compiler_ir
-from flatshot.compiler.convert import Model, convert
+from flatshot.compiler.compile import Model
 from flatshot.compiler.emitter import emit
+from flatshot.conversion.convert import convert
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Graph

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.errors import FlatshotError
 from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import DataType, Graph, read_binary

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.importer import MAX_NODES
 from flatshot.compiler.ir import Graph as Ir
+from flatshot.conversion.convert import convert
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
 from flatshot.formats.detector_graph import POSTPROCESS

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.ir import Graph
 from flatshot.compiler.lowering import (
     fuse_dilations,
@@ -11,6 +10,7 @@ from flatshot.compiler.lowering import (
     replace_constant_subtractions,
     settle_operands,
 )
+from flatshot.conversion.convert import convert
 from flatshot.formats.graphdef import Node
 from tests import litert
 from tests.compiler.graphs import (

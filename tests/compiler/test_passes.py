@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flatshot.compiler import ir as compiler_ir
 from flatshot.compiler import passes
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Graph, Node
 from flatshot.formats.tflite import Activation

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.toco_log import Counts, count_graph, format_ops
+from flatshot.conversion.convert import convert
 from flatshot.formats.graphdef import DataType, Graph, Node
 from tests import families
 from tests.compiler.graphs import const, conv, graph, placeholder

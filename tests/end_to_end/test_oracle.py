@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import Model, convert
+from flatshot.compiler.compile import Model
+from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Graph
 from flatshot.models.export import export

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
 from flatshot.formats.checkpoint import read_index, write_checkpoint
 from flatshot.formats.graphdef import load_graph

@@ -74,7 +74,7 @@ def test_the_configuration_settles_what_is_open(frozen: Path, tiny: Path, tmp_pa
     ("name", "flags", "code", "message"),
     [
         ("bare.pb", [], 1, "--input_shapes"),
-        ("bare.pb", ["--config_override", "x"], 2, "--config_override changes a configuration"),
+        ("bare.pb", ["--config_override", "x"], 1, "config_override changes a configuration"),
         ("classifier.pb", [], 1, "looks like a classifier's end"),
         ("gone.json", [], 1, "gone.json"),
     ],

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flatshot
-from flatshot.compiler.convert import convert
 from flatshot.compiler.frozen.cut import cut_frozen, dissect
+from flatshot.conversion.convert import convert
 from flatshot.errors import ConfigError, GraphError
 from flatshot.formats import tflite
 from flatshot.formats.detector_graph import (

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
 from flatshot.compiler.frozen.rewriting import decide_branches, rewrite
+from flatshot.conversion.convert import convert
 from flatshot.errors import FlatshotError, GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import Attr, Graph, Node
 from tests import litert

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flatshot.compiler.convert import Model, convert
+from flatshot.compiler.compile import Model
+from flatshot.conversion.convert import convert
 from flatshot.errors import FileError, FormatError
 from flatshot.formats.graphdef import Graph
 from flatshot.inspection.inspect import as_json, inspect, inspect_model

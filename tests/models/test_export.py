@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.demo.tiny import PIPELINE, write_tiny_checkpoint
 from flatshot.errors import ConfigError, FileError
 from flatshot.formats.checkpoint import Checkpoint, write_checkpoint

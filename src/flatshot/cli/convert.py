@@ -3,19 +3,15 @@
 import json
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from flatshot.cli.absl_flags import AbslCommand, split_names
-from flatshot.cli.export_options import NAMES, arguments, export_options
+from flatshot.cli.export_options import arguments, export_options
 from flatshot.cli.places import place
 from flatshot.errors import UnsupportedError
 from flatshot.formats.postprocess import DECLARED
-
-if TYPE_CHECKING:
-    from flatshot.formats.graphdef import Graph
-    from flatshot.formats.pipeline import Pipeline
 
 _log = logging.getLogger("flatshot")
 
@@ -51,6 +47,14 @@ _log = logging.getLogger("flatshot")
     "--inference_type", default="FLOAT", show_default=True, metavar="TYPE", help="FLOAT only so far"
 )
 @export_options
+@click.option(
+    "--nms_score_threshold", type=float, help="lowest score that is kept  [default: the source's]"
+)
+@click.option(
+    "--nms_iou_threshold",
+    type=float,
+    help="overlap above which the lower score goes  [default: the source's]",
+)
 @click.option("--json", "as_json", is_flag=True, help="print the log's figures as JSON on stdout")
 @click.pass_context
 def command(
@@ -66,6 +70,8 @@ def command(
     inference_type: str,
     as_json: bool,
     allow_custom_ops: bool,
+    nms_score_threshold: float | None,
+    nms_iou_threshold: float | None,
     **options: Any,
 ) -> None:
     """Write the TensorFlow Lite model of a detector.
@@ -75,7 +81,7 @@ def command(
     with preprocessing and post-processing of its own is cut between them; what the flags of export
     say of the post-processing goes before what the graph says.
     """
-    from flatshot.compiler.convert import convert
+    from flatshot.conversion.convert import convert
 
     place = source or input_file
     if not place or (source and input_file):
@@ -86,17 +92,21 @@ def command(
         raise UnsupportedError(
             f"--inference_type {inference_type}: only FLOAT models are written so far"
         )
-    shapes = _parse_shapes(input_shapes)
-    graph, pipeline, postprocess = _load(ctx, place, options)
+    keywords = arguments(options)
+    thresholds = {
+        "nms_score_threshold": nms_score_threshold,
+        "nms_iou_threshold": nms_iou_threshold,
+    }
     model = convert(
-        graph,
+        place,
         cut=cut,
         input_arrays=split_names(input_arrays),
-        input_shapes=shapes,
+        input_shapes=_parse_shapes(input_shapes),
         output_arrays=split_names(output_arrays),
         allow_custom_ops=allow_custom_ops,
-        pipeline=pipeline,
-        postprocess=postprocess,
+        pipeline_config=keywords["pipeline_config"],
+        config_override=keywords["config_override"],
+        postprocess={**thresholds, **_given(ctx, keywords)},
     )
     path = model.save(output_file)
     for line in model.log.lines():
@@ -107,33 +117,14 @@ def command(
         click.echo(path)
 
 
-def _load(
-    ctx: click.Context, place: str, options: dict[str, Any]
-) -> "tuple[Graph, Pipeline | None, dict[str, Any]]":
-    """The graph in a file, or that of a checkpoint; a configuration and settings to cut it with."""
-    from flatshot.formats.detector_graph import is_exported
-    from flatshot.formats.graph_files import is_graph, load_graph
-    from flatshot.formats.pipeline import load_pipeline
-    from flatshot.models.export import export
-
-    given = [name for name in NAMES if _is_given(ctx, name)]
-    keywords = arguments(options)
-    if not is_graph(place):
-        return export(place, **keywords), None, {}
-    graph = load_graph(place)
-    if given and is_exported(graph):
-        raise click.UsageError(f"--{given[0]} is for a checkpoint; {place} is a graph already")
-    config, override = keywords["pipeline_config"], keywords["config_override"]
-    if override and not config:
-        raise click.UsageError("--config_override changes a configuration: give its path as well")
-    settings = {name: keywords[name] for name in given if name in DECLARED}
-    if settings.get("max_detections") == "auto":
-        del settings["max_detections"]  # the graph's own total, else the configuration's
-    return graph, load_pipeline(config, override) if config else None, settings
-
-
-def _is_given(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+def _given(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the post-processing that the command line gives, and no defaults."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return {
+        name: value
+        for name, value in options.items()
+        if name in DECLARED and ctx.get_parameter_source(name) is source
+    }
 
 
 def _parse_shapes(text: str) -> list[tuple[int, ...]]:

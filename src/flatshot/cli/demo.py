@@ -53,7 +53,7 @@ def _say(line: str) -> None:
 
 
 def _make_models(out: Path) -> Models:
-    from flatshot.compiler.convert import convert
+    from flatshot.conversion.convert import convert
     from flatshot.models.export import export
 
     source = out / "detector"

@@ -17,7 +17,7 @@ from flatshot.errors import ConfigError, PackageError
 from flatshot.formats.files import write_bytes
 
 if TYPE_CHECKING:
-    from flatshot.compiler.convert import Model
+    from flatshot.compiler.compile import Model
     from flatshot.evaluation.dataset import CocoDataset
     from flatshot.evaluation.evaluate import Result
     from flatshot.packages.catalogue import Package
@@ -145,10 +145,9 @@ def make_models(path: Path, output: Path) -> Models:
     if path.suffix == ".tflite":
         return Models(path, path)
     if path.suffix in (".pb", ".pbtxt"):
-        from flatshot.compiler.convert import convert
-        from flatshot.formats.graphdef import load_graph
+        from flatshot.conversion.convert import convert
 
-        model = convert(load_graph(path)).save(output / "detect.tflite")
+        model = convert(path).save(output / "detect.tflite")
         return Models(model, model)
     files = {
         "detect_regular_nms.tflite": (True, False),
@@ -163,7 +162,7 @@ def make_models(path: Path, output: Path) -> Models:
 
 
 def _converted(checkpoint: Path, *, regular: bool, cut: bool) -> "Model":
-    from flatshot.compiler.convert import convert
+    from flatshot.conversion.convert import convert
     from flatshot.models.export import export
 
     graph = export(checkpoint, use_regular_nms=regular, max_detections="auto")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.compiler.convert import convert
+from flatshot.compiler.compile import compile_graph
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
-from flatshot.compiler.frozen.cut import dissect, postprocess_attrs
+from flatshot.compiler.frozen.cut import cut_frozen, dissect, postprocess_attrs
 from flatshot.compiler.frozen.description import describe
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FileError, FlatshotError, FormatError
@@ -280,6 +280,7 @@ def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
         bytes=sum(value.nbytes for value in constants.values()),
     )
     found: Mapping[str, str] = {}
+    detector = graph
     try:
         if not is_exported(graph):
             anatomy = dissect(graph)
@@ -290,7 +291,8 @@ def _describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:
                 outputs=tuple(TensorInfo(name, "", ()) for name in _loose_ends(graph)),
                 postprocess=_numbers(postprocess_attrs(anatomy)),
             )
-        model = convert(graph)
+            detector = cut_frozen(graph)
+        model = compile_graph(detector)
     except FlatshotError as error:
         outputs = tuple(TensorInfo(name, "", ()) for name in _loose_ends(graph))
         reason = {"as TensorFlow Lite": f"no: {error}"}

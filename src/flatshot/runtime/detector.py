@@ -298,7 +298,7 @@ def _model_bytes(model: object) -> tuple[bytes, str]:
 
 def _made_here(model: object) -> bool:
     """Whether `model` was compiled in this process, by which LiteRT can be trusted with it."""
-    compiler = sys.modules.get("flatshot.compiler.convert")
+    compiler = sys.modules.get("flatshot.compiler.compile")
     return compiler is not None and isinstance(model, compiler.Model)
 
 

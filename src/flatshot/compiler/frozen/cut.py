@@ -27,6 +27,7 @@ from flatshot.compiler.frozen.suppression import Suppression, read_suppression
 from flatshot.compiler.frozen.wiring import Wiring, constant_node
 from flatshot.compiler.ir import Dims, Value
 from flatshot.errors import ConfigError, GraphError
+from flatshot.formats.custom_options import Option
 from flatshot.formats.detector_graph import (
     ANCHORS,
     BOX_ENCODINGS,
@@ -37,6 +38,7 @@ from flatshot.formats.detector_graph import (
 from flatshot.formats.graphdef import Array, Attr, DataType, Graph, Node, Shape, parse_tensor
 from flatshot.formats.normalization import ATTRIBUTE, write_normalization
 from flatshot.formats.pipeline import Pipeline
+from flatshot.formats.postprocess import checked
 
 _log = logging.getLogger("flatshot")
 
@@ -76,7 +78,7 @@ def cut_frozen(
     graph: Graph,
     pipeline: Pipeline | None = None,
     input_shape: Sequence[int] | None = None,
-    settings: Mapping[str, Attr] | None = None,
+    settings: Mapping[str, Option] | None = None,
 ) -> Graph:
     """The detector in a frozen graph, between its preprocessing and its post-processing.
 
@@ -89,7 +91,8 @@ def cut_frozen(
         pipeline: the configuration, which settles the size of the input and what the graph's
             post-processing does not say.
         input_shape: (1, height, width, channels); goes before everything else.
-        settings: attributes of the post-processing operator that go before the graph's own.
+        settings: of the post-processing operator, that go before the graph's own; by option key
+            or keyword.
 
     Returns:
         A graph with the input `normalized_input_image_tensor`, `raw_outputs/box_encodings`,
@@ -98,9 +101,11 @@ def cut_frozen(
         `flatshot.normalization`.
 
     Raises:
+        ConfigError: a setting is none or out of range; the input shape is none of an image.
         GraphError: nodes are missing, wait for each other, or shapes do not fit.
         UnsupportedError: it is no single-shot detector; the message says why, and where.
     """
+    changes = checked(settings or {})
     plain = rewrite(graph)
     anatomy, evaluation = _dissect(plain, pipeline, input_shape)
     _report(anatomy)
@@ -111,7 +116,7 @@ def cut_frozen(
     given = (BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, INPUT, POSTPROCESS)
     names = {name: f"{name}/of_the_graph" for name in given if name in plain.by_name}
     names[begin] = INPUT
-    attrs = postprocess_attrs(anatomy, pipeline) | dict(settings or {})
+    attrs = postprocess_attrs(anatomy, pipeline) | changes
     ends = _ends(anatomy, attrs, evaluation, names)
     return Graph((_input_node(anatomy), *renamed(network, names), *ends))
 

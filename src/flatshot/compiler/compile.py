@@ -1,6 +1,6 @@
 """Step 2: a frozen graph to a .tflite, what `toco` does, with its flags as arguments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,9 @@ from flatshot.formats.detector_graph import (
     POSTPROCESS,
     POSTPROCESS_OUTPUTS,
     RAW_OUTPUTS,
-    is_exported,
 )
 from flatshot.formats.files import StrPath
-from flatshot.formats.graphdef import Graph
-from flatshot.formats.pipeline import Pipeline
+from flatshot.formats.graphdef import Graph, parse_tensor
 from flatshot.version import VERSION
 
 
@@ -62,7 +60,7 @@ class Model:
         )
 
 
-def convert(
+def compile_graph(
     graph: Graph,
     *,
     cut: bool = False,
@@ -70,39 +68,28 @@ def convert(
     input_shapes: Sequence[tuple[int, ...]] = (),
     output_arrays: Sequence[str] = (),
     allow_custom_ops: bool = False,
-    pipeline: Pipeline | None = None,
-    postprocess: Mapping[str, int | bool] | None = None,
 ) -> Model:
-    """The TensorFlow Lite model of a frozen graph.
-
-    A detector that other tools froze, with preprocessing and post-processing of its own, is cut at
-    its heads first: see `flatshot.compiler.frozen.cut`.
+    """The TensorFlow Lite model of a frozen graph, or of a part of it.
 
     Args:
-        graph: what `flatshot.export` gives or `flatshot.load_graph` reads.
+        graph: what `flatshot.export` or `flatshot.compiler.frozen.cut` give, or any graph whose
+            outputs are named.
         cut: end in the raw outputs, before the post-processing operator. The model keeps anchors
             and options of the operator as metadata, so that a `Detector` can do its work.
-        input_arrays: names of the inputs; the graph's placeholders if none are given.
+        input_arrays: names of the inputs (`name` or `name:0`); the graph's placeholders if none
+            are given.
         input_shapes: shapes of the inputs, where the graph leaves them open.
         output_arrays: names of the outputs; if none are given, the four of the post-processing
             operator, or with `cut` or without the operator the raw outputs.
         allow_custom_ops: write operators that are not known as custom ones.
-        pipeline: for a detector that is cut, what its graph does not say.
-        postprocess: for a detector that is cut, options of its post-processing operator
-            (`max_detections`, `use_regular_nms` and so on) that go before the graph's own.
 
     Raises:
-        GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit.
-        UnsupportedError: the graph is to be cut and is no single-shot detector.
+        GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit; or it has
+            no outputs of a detector and none are named.
         UnsupportedOpError: operators that are not known, all of them at once.
     """
-    if not (input_arrays or output_arrays or is_exported(graph)):
-        from flatshot.compiler.frozen.cut import cut_frozen
-
-        shape = input_shapes[0] if input_shapes else None
-        graph, input_shapes = cut_frozen(graph, pipeline, shape, postprocess), ()
     boundary = Boundary(
-        inputs=tuple(input_arrays),
+        inputs=tuple(str(parse_tensor(name)) for name in input_arrays),
         shapes=tuple(tuple(shape) for shape in input_shapes),
         outputs=tuple(output_arrays) or default_outputs(graph, cut=cut),
         allow_custom_ops=allow_custom_ops,

@@ -1,0 +1,93 @@
+"""Any source to a TensorFlow Lite model: what `flatshot convert` does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flatshot.compiler.compile import Model, compile_graph
+from flatshot.compiler.frozen.cut import cut_frozen
+from flatshot.conversion.sources import Source, open_source, without_auto
+from flatshot.errors import ConfigError
+from flatshot.formats.detector_graph import change_postprocess, is_exported
+from flatshot.formats.files import StrPath
+from flatshot.formats.pipeline import load_pipeline
+from flatshot.formats.postprocess import checked
+
+
+def convert(
+    source: Source,
+    *,
+    cut: bool = False,
+    input_arrays: Sequence[str] = (),
+    input_shapes: Sequence[tuple[int, ...]] = (),
+    output_arrays: Sequence[str] = (),
+    allow_custom_ops: bool = False,
+    pipeline_config: StrPath | None = None,
+    config_override: str = "",
+    postprocess: Mapping[str, Any] | None = None,
+) -> Model:
+    """The TensorFlow Lite model of a detector, whatever holds it.
+
+    A graph that ends as `flatshot.export` ends them is compiled as it is. A detector that other
+    tools froze, with preprocessing and post-processing of its own, is cut at its heads first (see
+    `flatshot.compiler.frozen.cut`), unless arrays say where the model begins and ends. An argument
+    that cannot be honoured on the road that is taken is an error.
+
+    Args:
+        source: a graph, or the path of one, of a SavedModel or of a checkpoint: see
+            `flatshot.conversion.sources.open_source`.
+        cut: end in the raw outputs, before the post-processing operator. The model keeps anchors
+            and options of the operator as metadata, so that a `Detector` can do its work.
+        input_arrays: names of the inputs; the graph's placeholders if none are given.
+        input_shapes: shapes of the inputs, where the graph leaves them open.
+        output_arrays: names of the outputs; if none are given, the four of the post-processing
+            operator, or with `cut` or without the operator the raw outputs.
+        allow_custom_ops: write operators that are not known as custom ones.
+        pipeline_config: the configuration: of a checkpoint, where it does not lie beside it; of a
+            detector that is cut, for what its graph does not say.
+        config_override: text merged over the configuration as protobuf merges.
+        postprocess: settings of the post-processing operator (`max_detections`,
+            `score_threshold` and so on, see `flatshot.PostProcessSettings`) that go before what
+            the source says; `max_detections` may be "auto", for as many as the source says.
+
+    Raises:
+        ConfigError: an argument cannot be honoured, a setting is none or out of range.
+        FileError: a file is missing or unreadable.
+        FormatError: a file is damaged.
+        GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit.
+        UnsupportedError: the graph is to be cut and is no single-shot detector.
+        UnsupportedOpError: operators that are not known, all of them at once.
+    """
+    if cut and output_arrays:
+        raise ConfigError("cut and output_arrays both say where the model ends: give one")
+    graph = open_source(
+        source, pipeline_config, config_override=config_override, settings=postprocess
+    )
+    changes = without_auto(postprocess or {})
+    if is_exported(graph):
+        graph = change_postprocess(graph, changes)
+    elif input_arrays or output_arrays:
+        _refuse_for_arrays(pipeline_config=pipeline_config, postprocess=checked(changes))
+    else:
+        if len(input_shapes) > 1:
+            raise ConfigError(f"{len(input_shapes)} input shapes: a detector reads one image")
+        shape = input_shapes[0] if input_shapes else None
+        pipeline = load_pipeline(pipeline_config, config_override) if pipeline_config else None
+        graph, input_shapes = cut_frozen(graph, pipeline, shape, changes), ()
+    return compile_graph(
+        graph,
+        cut=cut,
+        input_arrays=input_arrays,
+        input_shapes=input_shapes,
+        output_arrays=output_arrays,
+        allow_custom_ops=allow_custom_ops,
+    )
+
+
+def _refuse_for_arrays(**arguments: object) -> None:
+    """Arrays make a model of a part of the graph, which has no post-processing of ours."""
+    given = [name for name, value in arguments.items() if value]
+    if given:
+        raise ConfigError(
+            f"{' and '.join(given)} cannot be honoured with input_arrays or output_arrays: the "
+            "part of the graph that they name is converted as it is; leave out the one or the other"
+        )
