@@ -138,8 +138,9 @@ def test_moving_averages(tmp_path: Path) -> None:
 
 
 def test_moving_averages_that_are_not_there(tiny: Path) -> None:
-    """Their names are in the message."""
-    with pytest.raises(ConfigError, match=r"lacks .*weights/ExponentialMovingAverage"):
+    """Their names are in the message, and the field that asks for them; not those at no fault."""
+    reason = r"has no .*weights/ExponentialMovingAverage.*use_moving_averages be false"
+    with pytest.raises(ConfigError, match=reason):
         export(tiny, config_override="eval_config { use_moving_averages: true }")
 
 

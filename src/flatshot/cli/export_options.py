@@ -60,6 +60,11 @@ _OPTIONS = (
         default=False,
         help="suppress class by class, not regardless of class  [default: no]",
     ),
+    click.option(
+        "--use_moving_averages/--nouse_moving_averages",
+        default=None,
+        help="read weights from their moving averages  [default: TF1 as the config says, TF2 no]",
+    ),
 )
 NAMES = (
     "pipeline_config_path",
@@ -68,6 +73,7 @@ NAMES = (
     "max_classes_per_detection",
     "detections_per_class",
     "use_regular_nms",
+    "use_moving_averages",
 )
 
 

@@ -5,7 +5,7 @@ A frozen variable is a constant under the variable's name, read through an ident
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,10 +46,18 @@ class GraphBuilder:
             look at what a configuration makes.
         averaged: read trained variables from their moving averages
             (`<name>/ExponentialMovingAverage`).
+        naming: what `variables` call a variable that networks ask for under TF-Slim's name.
     """
 
-    def __init__(self, variables: Variables | None, *, averaged: bool = False) -> None:
+    def __init__(
+        self,
+        variables: Variables | None,
+        *,
+        averaged: bool = False,
+        naming: Callable[[str], str] | None = None,
+    ) -> None:
         self._variables = variables
+        self._naming = naming
         self._averaged = averaged
         self._nodes: dict[str, Node] = {}
         self._scopes: set[str] = set()
@@ -127,6 +135,8 @@ class GraphBuilder:
         if self._variables is None:
             return zeros
         name = f"{variable}/ExponentialMovingAverage" if self._averaged and trained else variable
+        if self._naming is not None:
+            name = self._naming(name)
         if name not in self._variables:
             self._missing[variable] = name
             return zeros
@@ -158,9 +168,21 @@ class GraphBuilder:
             raise ConfigError(f"the graph has no node {unknown[0]!r} to keep as an output")
         return Graph(tuple(node for node in self._nodes.values() if node.name in needed))
 
+    def _has_plain(self, needed: set[str]) -> bool:
+        """Whether the variables that are missing are there once averages are not asked for."""
+        assert self._variables is not None
+        names = (name for name in self._missing if name in needed)
+        return all((self._naming(n) if self._naming else n) in self._variables for n in names)
+
     def _report(self, needed: set[str]) -> None:
         problems = []
-        if missing := [text for name, text in self._missing.items() if name in needed]:
+        missing = [text for name, text in self._missing.items() if name in needed]
+        if self._averaged and missing and self._has_plain(needed):
+            raise ConfigError(
+                f"the checkpoint has no {_first(missing)}: let eval_config.use_moving_averages be "
+                "false (--nouse_moving_averages) to take the plain weights"
+            )
+        if missing:
             problems.append(f"the checkpoint lacks {_first(missing)}")
         if mismatched := [text for name, text in self._mismatched.items() if name in needed]:
             problems.append(f"in the checkpoint {_first(mismatched)}")

@@ -5,6 +5,7 @@ What `object_detection/export_tflite_ssd_graph.py` does, with its flags as argum
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,10 +24,11 @@ from flatshot.formats.detector_graph import (
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node
 from flatshot.formats.pipeline import load_pipeline
-from flatshot.models import anchors, heads
+from flatshot.models import anchors, heads, keras_names
 from flatshot.models.builder import GraphBuilder, Tensor, Variables
 from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
+from flatshot.models.trained import takes_averages, trained_variables
 
 _log = logging.getLogger("flatshot")
 
@@ -40,6 +42,7 @@ def export(
     max_classes_per_detection: int = 1,
     detections_per_class: int = 100,
     use_regular_nms: bool = False,
+    use_moving_averages: bool | None = None,
     add_postprocessing_op: bool = True,
     additional_output_tensors: Sequence[str] = (),
 ) -> Graph:
@@ -50,14 +53,19 @@ def export(
     `add_postprocessing_op` the four of `TFLite_Detection_PostProcess`.
 
     Args:
-        checkpoint: a prefix (`dir/model.ckpt`), a directory or a `checkpoint` state file.
-        pipeline_config: the configuration; `pipeline.config` beside the checkpoint if not given.
+        checkpoint: a checkpoint of TensorFlow 1 or 2: a prefix (`dir/model.ckpt`), a directory or
+            a `checkpoint` state file.
+        pipeline_config: the configuration; if not given, `pipeline.config` beside the checkpoint
+            or one directory above.
         config_override: text merged over the configuration as protobuf merges.
         max_detections: boxes kept after suppression; "auto" takes the configuration's
             `max_total_detections`, which the original exporter ignores.
         max_classes_per_detection: classes reported for each box, by fast suppression only.
         detections_per_class: boxes kept for each class, by regular suppression only.
         use_regular_nms: suppress class by class (regular) instead of regardless of class (fast).
+        use_moving_averages: read trained variables from their moving averages; if not given, as
+            the official exporter does: TensorFlow 1's as the configuration says, TensorFlow 2's
+            never.
         add_postprocessing_op: end in the custom operator; else in the raw outputs and `anchors`.
         additional_output_tensors: names of nodes to keep beside the outputs.
 
@@ -73,9 +81,11 @@ def export(
     attrs = _postprocess_attrs(
         config, max_detections, max_classes_per_detection, detections_per_class, use_regular_nms
     )
+    variables = trained_variables(source, config)
+    averages = takes_averages(variables, config, use_moving_averages)
     return build_graph(
-        config,
-        source,
+        replace(config, use_moving_averages=averages),
+        variables,
         attrs if add_postprocessing_op else None,
         additional_output_tensors,
     )
@@ -88,8 +98,12 @@ def build_graph(
     additional_outputs: Sequence[str] = (),
 ) -> Graph:
     """The graph of `config` with the values of `variables`, ending in the op of `postprocess`."""
-    builder = GraphBuilder(variables, averaged=config.use_moving_averages)
     extractor = load_extractor(config.feature_extractor.type)
+    builder = GraphBuilder(
+        variables,
+        averaged=config.use_moving_averages,
+        naming=keras_names.full_name if extractor.keras else None,
+    )
     image = builder.placeholder(INPUT, config.input_shape, _pixels(extractor.pixels, config))
     maps = extractor.extract(builder, image, config.feature_extractor)
     grids = [(net.shape[1], net.shape[2]) for net in maps]

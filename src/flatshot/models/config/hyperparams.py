@@ -69,4 +69,6 @@ def read_hyperparams(
             0 < norm.epsilon < math.inf, f"{where}.{kind}.epsilon must be above 0 and finite"
         )
         batch_norm = BatchNorm(norm.epsilon, norm.scale, norm.center)
-    return Hyperparams(batch_norm, activation, True if message.force_use_bias else None)
+    # Keras leaves the bias out only where the norm's own shift takes its place.
+    use_bias = keras and (message.force_use_bias or batch_norm is None or not batch_norm.center)
+    return Hyperparams(batch_norm, activation, use_bias if keras else None)

@@ -1,6 +1,6 @@
 """`box_predictor`: the heads that make box encodings and class logits of feature maps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from flatshot.models.config.hyperparams import Hyperparams, read_hyperparams
@@ -28,7 +28,10 @@ class ConvolutionalConfig:
 
 @dataclass(frozen=True)
 class WeightSharedConfig:
-    """The `weight_shared_convolutional_box_predictor` section: one head for all feature maps."""
+    """The `weight_shared_convolutional_box_predictor` section: one head for all feature maps.
+
+    In `hyperparams` stands what follows the convolutions before the last ones.
+    """
 
     hyperparams: Hyperparams
     num_layers_before_predictor: int
@@ -98,6 +101,11 @@ def _read_shared(predictor: Any, problems: Problems, keras: bool) -> WeightShare
         f"{where}.score_converter: known: IDENTITY, SIGMOID",
     )
     hyperparams = _hyperparams(predictor, where, problems, keras)
+    if keras:
+        forced = predictor.conv_hyperparams.force_use_bias
+        hyperparams = replace(hyperparams, use_bias=forced or hyperparams.batch_norm is None)
+    else:
+        hyperparams = replace(hyperparams, activation="RELU_6")  # whatever the file says
     return WeightSharedConfig(
         hyperparams=hyperparams,
         num_layers_before_predictor=predictor.num_layers_before_predictor,

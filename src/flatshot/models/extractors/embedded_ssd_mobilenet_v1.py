@@ -5,7 +5,7 @@ Source: `object_detection/models/embedded_ssd_mobilenet_v1_feature_extractor.py`
 
 from dataclasses import replace
 
-from flatshot.models.backbones.mobilenet_v1 import SCOPE, mobilenet_v1
+from flatshot.models.backbones.mobilenet_v1 import BASE, SCOPE, mobilenet_v1
 from flatshot.models.builder import GraphBuilder, Tensor
 from flatshot.models.config.extractor import WHERE, FeatureExtractorConfig
 from flatshot.models.config.problems import Problems
@@ -20,7 +20,7 @@ EXTRAS = (ExtraMap(512), ExtraMap(256), ExtraMap(256, kernel=2))
 def extract(builder: GraphBuilder, image: Tensor, config: FeatureExtractorConfig) -> list[Tensor]:
     """The five feature maps of `image` (1, 256, 256, channels), finest first."""
     # Upstream hands `override_base_feature_extractor_hyperparams` to another parameter.
-    layers = mobilenet_v1(builder, image, config, override=False)
+    layers = mobilenet_v1(builder, image, config, hyperparams=BASE)
     taps = [layers["Conv2d_11_pointwise"], layers["Conv2d_13_pointwise"]]
     whole = replace(config, num_layers=len(taps) + len(EXTRAS))
     return extend(builder, taps, whole, SCOPE, "Conv2d_13_pointwise", EXTRAS)

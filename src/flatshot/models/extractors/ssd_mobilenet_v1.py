@@ -9,12 +9,13 @@ from flatshot.models.config.extractor import FeatureExtractorConfig
 from flatshot.models.extractors import Extractor
 from flatshot.models.necks.extra_maps import extend
 
+TAPS = ("Conv2d_11_pointwise", "Conv2d_13_pointwise")
+
 
 def extract(builder: GraphBuilder, image: Tensor, config: FeatureExtractorConfig) -> list[Tensor]:
     """The feature maps of `image` (1, height, width, channels), finest first."""
     layers = mobilenet_v1(builder, image, config)
-    taps = [layers["Conv2d_11_pointwise"], layers["Conv2d_13_pointwise"]]
-    return extend(builder, taps, config, SCOPE, "Conv2d_13_pointwise")
+    return extend(builder, [layers[name] for name in TAPS], config, SCOPE, "Conv2d_13_pointwise")
 
 
 EXTRACTOR = Extractor(extract, takes=frozenset({"num_layers", "use_explicit_padding"}))

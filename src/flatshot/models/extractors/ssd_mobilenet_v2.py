@@ -9,12 +9,13 @@ from flatshot.models.config.extractor import FeatureExtractorConfig
 from flatshot.models.extractors import Extractor
 from flatshot.models.necks.extra_maps import extend
 
+TAPS = ("layer_15/expansion_output", "layer_19")
+
 
 def extract(builder: GraphBuilder, image: Tensor, config: FeatureExtractorConfig) -> list[Tensor]:
     """The feature maps of `image` (1, height, width, channels), finest first."""
     layers = mobilenet_v2(builder, image, config)
-    taps = [layers["layer_15/expansion_output"], layers["layer_19"]]
-    return extend(builder, taps, config, SCOPE, "layer_19")
+    return extend(builder, [layers[name] for name in TAPS], config, SCOPE, "layer_19")
 
 
 EXTRACTOR = Extractor(extract, takes=frozenset({"num_layers", "use_explicit_padding"}))

@@ -1,14 +1,15 @@
 """The weight-shared convolutional box predictor: one head that walks over all feature maps.
 
 Filters are shared by all maps, batch norm is each map's own. Source:
-`object_detection/predictors/convolutional_box_predictor.py` and its heads.
+`object_detection/predictors/convolutional_{,keras_}box_predictor.py` and their heads.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flatshot.errors import ConfigError
+from flatshot.models.activations import activate
 from flatshot.models.builder import GraphBuilder, Tensor
-from flatshot.models.config.hyperparams import Hyperparams
 from flatshot.models.config.predictor import WeightSharedConfig
 from flatshot.models.heads.joining import clip, concat, reshape
 from flatshot.models.layers import (
@@ -93,7 +94,6 @@ class _Walk:
 
     def _project(self, net: Tensor, depth: int) -> Tensor:
         layer = f"ProjectionLayer/conv2d_{self._index}"
-        norm = self._config.hyperparams.batch_norm
         return conv2d(
             self._builder,
             net,
@@ -101,28 +101,37 @@ class _Walk:
             1,
             1,
             f"{self._operations}/{layer}",
-            Hyperparams(norm, "NONE"),
+            replace(self._config.hyperparams, activation="NONE"),
             variable_scope=f"{SCOPE}/{layer}",
         )
 
     def _tower(self, net: Tensor, name: str) -> Tensor:
-        """The layers before the last; their activation is always relu6."""
+        """The layers before the last."""
         for number in range(self._config.num_layers_before_predictor):
             layer = f"{name}/conv2d_{number}"
             net = self._convolve(net, self._config.depth, layer)
             net = self._normalize(net, layer)
-            relu = self._builder.unique(f"{self._operations}/Relu6")
-            net = self._builder.add("Relu6", relu, [net], net.shape)
+            net = self._activate(net, layer)
         return net
 
     def _normalize(self, net: Tensor, layer: str) -> Tensor:
         scope, variables = f"{self._operations}/{layer}", f"{SCOPE}/{layer}"
         norm = self._config.hyperparams.batch_norm
+        if self._config.hyperparams.has_bias:
+            net = add_bias(self._builder, net, scope, variables)
         if norm is None:
-            return add_bias(self._builder, net, scope, variables)
+            return net
         net = identity(self._builder, net, f"{scope}/Identity")
         own = f"BatchNorm/feature_{self._index}"
         return batch_norm(self._builder, net, f"{scope}/{own}", f"{variables}/{own}", norm)
+
+    def _activate(self, net: Tensor, layer: str) -> Tensor:
+        activation = self._config.hyperparams.activation
+        if activation != "RELU_6":
+            return activate(self._builder, net, f"{self._operations}/{layer}", activation)
+        # TensorFlow 1, which has no other here, makes it outside the layer.
+        name = self._builder.unique(f"{self._operations}/Relu6")
+        return self._builder.add("Relu6", name, [net], net.shape)
 
     def _boxes(self, net: Tensor) -> Tensor:
         config, code = self._config, self._config.box_code_size

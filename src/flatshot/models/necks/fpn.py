@@ -1,7 +1,7 @@
 """A feature pyramid: coarse maps are upsampled and added to finer ones.
 
 Sources: Lin et al. 2017, arXiv 1612.03144; `object_detection/models/feature_map_generators.py`,
-`fpn_top_down_feature_maps`; the coarse levels are each extractor's.
+`fpn_top_down_feature_maps` and `KerasFpnTopDownFeatureMaps`; for the coarse levels the extractors.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from flatshot.models.config.extractor import FeatureExtractorConfig, FpnConfig
 from flatshot.models.config.problems import Problems
 from flatshot.models.depths import scaled_depth
 from flatshot.models.layers import LINEAR, add_residual, conv2d, pad, padding_of, separable_conv2d
-from flatshot.models.necks.upsampling import double
+from flatshot.models.necks.upsampling import How, double
 
 # Beyond the level of stride 32 backbones have no layers: maps are made of the coarsest.
 TOP_LEVEL = 5
@@ -30,11 +30,14 @@ class Pyramid:
         scope: the prefix of its operations and variables.
         coarse_name: the layer that makes the first map beyond the backbone; a number follows.
         coarse_number: that number.
+        keras: whether it is TensorFlow 2's, which lets filtered maps go further down, where
+            TensorFlow 1 filters them aside.
     """
 
     scope: str
     coarse_name: str
     coarse_number: int
+    keras: bool = False
 
 
 def used_taps(taps: Sequence[Tensor], fpn: FpnConfig) -> list[Tensor]:
@@ -109,7 +112,10 @@ class _Fpn:
         maps = [net]
         for number in range(len(taps) - 1, 0, -1):
             net = self._merge(net, taps[number - 1], number)
-            maps.insert(0, self._filter(net, f"smoothing_{number}", 1, self._top_down))
+            filtered = self._filter(net, f"smoothing_{number}", 1, self._top_down)
+            maps.insert(0, filtered)
+            if self._pyramid.keras:
+                net = filtered
         pyramid = self._pyramid
         for step in range(self._config.fpn.max_level - self._config.fpn.min_level + 1 - len(taps)):
             layer = f"{pyramid.coarse_name}{pyramid.coarse_number + step}"
@@ -126,8 +132,7 @@ class _Fpn:
         )
 
     def _merge(self, coarse: Tensor, tap: Tensor, number: int) -> Tensor:
-        native = "fpn" in self._config.given
-        upsampled = double(self._builder, coarse, self._top_down, native=native)
+        upsampled = double(self._builder, coarse, self._top_down, self._upsampling())
         lateral = self._project(tap, number)
         if self._config.use_explicit_padding:
             upsampled = self._crop(upsampled, lateral)
@@ -139,6 +144,11 @@ class _Fpn:
             )
         name = self._builder.unique(f"{self._top_down}/add")
         return add_residual(self._builder, upsampled, lateral, name)
+
+    def _upsampling(self) -> How:
+        if self._pyramid.keras:
+            return "stack and reshape"
+        return "resize" if "fpn" in self._config.given else "stack"
 
     def _filter(self, net: Tensor, layer: str, stride: int, scope: str) -> Tensor:
         """A 3x3 convolution with the configuration's hyperparameters."""

@@ -1,31 +1,38 @@
 """Nearest-neighbour upsampling to twice the size, as graphs have it."""
 
+from typing import Literal
+
 import numpy as np
 
 from flatshot.formats.graphdef import Attr, DataType
 from flatshot.models.builder import GraphBuilder, Tensor
 
+How = Literal["resize", "stack", "stack and reshape"]
+"""By one operator for it, as TensorFlow 1's exporter rewrites it where the configuration has a
+section `fpn`; by stacking both ways and reshaping once, as without; or reshaping each time, as
+TensorFlow 2 does."""
 
-def double(builder: GraphBuilder, net: Tensor, scope: str, *, native: bool) -> Tensor:
+
+def double(builder: GraphBuilder, net: Tensor, scope: str, how: How) -> Tensor:
     """`net` (1, height, width, channels) with each pixel four times.
 
     Args:
         builder: the graph to add to.
         net: what is upsampled.
         scope: where the operations stand; the next free `nearest_neighbor_upsampling` in it.
-        native: by one operator for it, as TensorFlow 1's exporter rewrites it where the
-            configuration has a section `fpn`; else by stacking.
+        how: by which operators.
     """
     name = builder.unique(f"{scope}/nearest_neighbor_upsampling")
-    if native:
+    if how == "resize":
         return resize(builder, net, (2 * net.shape[1], 2 * net.shape[2]), name)
     _, height, width, depth = net.shape
-    wide = _stack(builder, net, 3, f"{name}/stack", (1, height, width, 2, depth))
-    tall = _stack(builder, wide, 2, f"{name}/stack_1", (1, height, 2, width, 2, depth))
-    shape = (1, 2 * height, 2 * width, depth)
-    target = builder.constant(f"{name}/Reshape/shape", np.array(shape, np.int32))
-    attrs: dict[str, Attr] = {"Tshape": DataType.DT_INT32}
-    return builder.add("Reshape", f"{name}/Reshape", [tall, target], shape, attrs)
+    net = _stack(builder, net, 3, f"{name}/stack", (1, height, width, 2, depth))
+    sides: tuple[int, ...] = (width, 2)
+    if how == "stack and reshape":
+        sides = (2 * width,)
+        net = _reshape(builder, net, name, (1, height, *sides, depth))
+    net = _stack(builder, net, 2, f"{name}/stack_1", (1, height, 2, *sides, depth))
+    return _reshape(builder, net, name, (1, 2 * height, 2 * width, depth))
 
 
 def resize(builder: GraphBuilder, net: Tensor, size: tuple[int, int], name: str) -> Tensor:
@@ -36,6 +43,13 @@ def resize(builder: GraphBuilder, net: Tensor, size: tuple[int, int], name: str)
     return builder.add(
         "ResizeNearestNeighbor", f"{name}/resize_nearest_neighbor", [net, wanted], shape, attrs
     )
+
+
+def _reshape(builder: GraphBuilder, net: Tensor, scope: str, shape: tuple[int, ...]) -> Tensor:
+    name = builder.unique(f"{scope}/Reshape")
+    target = builder.constant(f"{name}/shape", np.array(shape, np.int32))
+    attrs: dict[str, Attr] = {"Tshape": DataType.DT_INT32}
+    return builder.add("Reshape", name, [net, target], shape, attrs)
 
 
 def _stack(

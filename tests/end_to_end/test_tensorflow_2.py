@@ -1,0 +1,173 @@
+"""The whole road for TensorFlow 2's detectors, against TensorFlow 2.8 and its own converter."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flatshot.compiler.compile import Model
+from flatshot.conversion.convert import convert
+from flatshot.errors import ConfigError
+from flatshot.formats import tflite
+from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.detector_graph import ANCHORS, POSTPROCESS
+from flatshot.formats.graphdef import Graph
+from flatshot.models.export import export
+from flatshot.models.keras_names import KerasVariables, full_name
+from tests import families2, litert
+
+EVERY = [
+    *families2.QUICK,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in families2.LARGE),
+]
+# In which operators we differ from TensorFlow's converter: TensorFlow 1's class heads, which these
+# networks share, reshape in two steps.
+DIFFERENCES = {
+    "tiny_fpnlite": {"RESHAPE": 5},
+    "ssd_mobilenet_v2_fpnlite_320x320_coco17": {"RESHAPE": 5},
+}
+
+
+@pytest.fixture(scope="module", params=EVERY)
+def family(request: pytest.FixtureRequest) -> str:
+    """The name of a detector."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def folder(data: Path, family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its directory."""
+    return families2.build(data, family, tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="module")
+def graph(folder: Path) -> Graph:
+    """Its graph."""
+    return export(folder, max_detections=100)
+
+
+@pytest.fixture(scope="module")
+def model(graph: Graph) -> Model:
+    """Its model, cut before the post-processing operator."""
+    return convert(graph, cut=True)
+
+
+def constant(graph: Graph, name: str) -> np.ndarray:
+    """The value of a constant."""
+    value = graph.by_name[name].attrs["value"]
+    assert isinstance(value, np.ndarray)
+    return value
+
+
+def test_anchors_are_tensorflows(data: Path, family: str, graph: Graph) -> None:
+    """To the last bit."""
+    digest = hashlib.sha256(constant(graph, ANCHORS).astype("<f4").tobytes()).hexdigest()
+    want = families2.summary(data, family)["anchors"]
+    assert list(constant(graph, ANCHORS).shape) == want["shape"]
+    assert digest == want["sha256_float32_center_form"]
+
+
+def test_every_variable_is_used(folder: Path, graph: Graph) -> None:
+    """Each once, and the networks have none that the checkpoint lacks."""
+    there = set(KerasVariables(Checkpoint(folder))) - {"save_counter"}
+    readers = (node.name.removesuffix("/read") for node in graph if node.name.endswith("/read"))
+    used = Counter(full_name(name) for name in readers)
+    assert set(used) == there
+    assert set(used.values()) == {1}
+
+
+def test_raw_outputs_are_tensorflows(data: Path, family: str, model: Model) -> None:
+    """Within twice what TensorFlow differs from its own TensorFlow Lite model.
+
+    Weights by rule make deep networks amplify rounding; on trained ones it is a hundredth of that.
+    """
+    summary = families2.summary(data, family)
+    want = families2.raw_outputs(data, family)
+    pixels = families2.picture(tuple(summary["input"]))
+    image = (np.float32(2 / 255) * pixels - np.float32(1)).astype(np.float32)
+    boxes, scores = litert.run(model.to_bytes(), image)
+    rows, limits = want["rows"], summary["tflite_vs_tf"]
+    box_error = np.abs(boxes[0][rows] - want["box_encodings"]).max()
+    score_error = np.abs(scores[0][rows] - want["class_predictions"]).max()
+    assert box_error <= 2 * limits["box_max"]
+    assert score_error <= 2 * limits["score_max"]
+
+
+def test_operators_are_the_converters(data: Path, family: str, graph: Graph) -> None:
+    """Kind by kind, but for the named differences."""
+    want = families2.converter_counts(data, family)
+    want.update(DIFFERENCES.get(family, {}))
+    assert families2.operator_counts(convert(graph).tflite) == want
+
+
+def test_a_threshold_is_not_printed_to_nothing(graph: Graph) -> None:
+    """TensorFlow 2's exporter writes 1e-8 as 0.000000, and leaves `detections_per_class` out."""
+    attrs = graph.by_name[POSTPROCESS].attrs
+    assert attrs["nms_score_threshold"] == pytest.approx(1e-8)
+    assert attrs["detections_per_class"] == 100
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Training folders: with momentum, and with moving averages as well."""
+    place = tmp_path_factory.mktemp("training")
+    names = ("tiny_fpnlite_train_momentum", "tiny_fpnlite_train_ema")
+    return {name: families2.build(data, name, place) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "averages", "suffix"),
+    [
+        ("tiny_fpnlite_train_momentum", None, ""),
+        ("tiny_fpnlite_train_ema", None, ""),
+        ("tiny_fpnlite_train_ema", True, "_averaged"),
+    ],
+)
+def test_a_training_checkpoint_gives_its_network(
+    data: Path, trained: dict[str, Path], name: str, averages: bool | None, suffix: str
+) -> None:
+    """Slots are passed over; plain weights by default, averages on demand."""
+    want = families2.raw_outputs(data, name)
+    model = convert(export(trained[name], use_moving_averages=averages), cut=True)
+    pixels = families2.picture((1, 128, 128, 3))
+    image = (np.float32(2 / 255) * pixels - np.float32(1)).astype(np.float32)
+    boxes, scores = litert.run(model.to_bytes(), image)
+    limits = families2.summary(data, "tiny_fpnlite")["tflite_vs_tf"]
+    box_error = np.abs(boxes[0] - want[f"box_encodings{suffix}"]).max()
+    score_error = np.abs(scores[0] - want[f"class_predictions{suffix}"]).max()
+    assert box_error <= 2 * limits["box_max"]
+    assert score_error <= 2 * limits["score_max"]
+
+
+def test_averages_that_are_not_there_are_missed_by_name(trained: dict[str, Path]) -> None:
+    """With what to do, and not with the advice for a wrong configuration."""
+    with pytest.raises(ConfigError, match=r"has no Conv1/kernel/average.*--nouse_moving_averages"):
+        export(trained["tiny_fpnlite_train_momentum"], use_moving_averages=True)
+
+
+def test_plain_weights_are_said_aloud_where_there_are_averages(
+    trained: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, and not where there are none."""
+    for name, count in (("tiny_fpnlite_train_ema", 1), ("tiny_fpnlite_train_momentum", 0)):
+        caplog.clear()
+        export(trained[name], max_detections="auto")
+        assert caplog.text.count("the plain weights are taken") == count
+
+
+def test_the_other_tensorflows_configuration_is_refused_by_name(data: Path) -> None:
+    """A checkpoint of one and a network of the other have no variable in common."""
+    case = data / "cases" / "21-checkpoint-of-tensorflow-2"
+    with pytest.raises(ConfigError, match="network of TensorFlow 1: give the pipe"):
+        export(case)
+    config = data / "families2" / "tiny_fpnlite" / "pipeline.config"
+    with pytest.raises(ConfigError, match="a checkpoint of TensorFlow 1, and feature_extractor"):
+        export(data / "ssd_mobilenet_v1_0.75_coco", config)
+
+
+def test_the_model_file_is_read_back(model: Model) -> None:
+    """What was written is a model of the same operators."""
+    assert len(tflite.read_model(bytes(model.to_bytes())).subgraphs[0].operators) > 50
