@@ -51,7 +51,7 @@ class PlannedDetector:
         twin.seen = self.seen
         return twin
 
-    def load(self, path: Path) -> Any:
+    def load(self, path: Path, orient: object = "upright") -> Any:
         """The pixels, or the ImageError of one that is no image."""
         self.seen.append(path.name)
         try:

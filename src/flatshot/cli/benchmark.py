@@ -34,6 +34,10 @@ NEWEST = "<newest>"
 ABANDONED_SECONDS = 30 * 24 * 3600
 
 
+# As `evaluation.matching` knows them, which would have to be loaded to say so.
+BY = ("auto", "number", "name", "order")
+
+
 class _Command(click.Command):
     """A command whose defaults come from CK's environment variables."""
 
@@ -91,6 +95,14 @@ class _Command(click.Command):
     default="exact",
     show_default=True,
     help="ck: boxes to 2 decimals and scores to 3, as in CK's files.",
+)
+@click.option(
+    "--categories",
+    type=click.Choice(BY),
+    default="auto",
+    show_default=True,
+    help="How a class finds its category: by number (class + 1 is the id), by name, by order (the "
+    "first class is the category of the lowest id); auto: by name where numbers contradict names.",
 )
 @click.option(
     "--metric",
@@ -170,6 +182,7 @@ def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) 
                 workers=options["workers"],
                 repetitions=options["repetitions"],
                 rounding=options["rounding"],
+                categories=options["categories"],
                 resume=journal,
                 progress=progress,
             )

@@ -16,11 +16,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flatshot.errors import ConfigError, DatasetError, FileError, ImageError
+from flatshot.evaluation import diagnosis
 from flatshot.evaluation.dataset import CocoDataset, DatasetImage
 from flatshot.evaluation.journal import Journal
 from flatshot.evaluation.machine import cores, machine, versions
+from flatshot.evaluation.matching import By, match
 from flatshot.evaluation.metrics import CocoFigures, FloatArray, score
 from flatshot.evaluation.outcome import Outcome, Rounding, coco_rows
+from flatshot.evaluation.sizes import settle
 from flatshot.evaluation.timing import Latency, Timing
 from flatshot.formats.files import StrPath
 from flatshot.formats.postprocess import PostProcessSettings
@@ -165,6 +168,7 @@ def evaluate(
     workers: int | None = None,
     repetitions: int = 1,
     rounding: Rounding = "exact",
+    categories: By = "auto",
     resume: StrPath | None = None,
     progress: Callable[[Progress], None] | None = None,
     latency_images: int = LATENCY_IMAGES,
@@ -182,6 +186,9 @@ def evaluate(
             one copy of the detector as it is, with its own number of threads.
         repetitions: passes over the images; the later ones are timed and not scored.
         rounding: "exact", or "ck" for the decimals of Collective Knowledge's files.
+        categories: how a class finds its category: by "number" (class + 1 is the id), by "name",
+            by "order" (class i is the i-th category by rising id); "auto" takes names where they
+            are known on both sides and the numbers contradict them. See `matching.match`.
         resume: the journal of the run; one that exists is gone on with, and no image in it runs
             again. None keeps no journal.
         progress: called in the calling thread; what it raises ends the run.
@@ -208,7 +215,13 @@ def evaluate(
         if value < least:
             raise ConfigError(f"{name} is {value}; it must be at least {least}")
     images = dataset.select(None if count is None else count * batch_size, skip * batch_size)
-    _warn_of_other_labels(detector, dataset)
+    matching = match(
+        detector.labels,
+        detector.settings.num_classes,
+        dataset.categories,
+        dataset.truth.category_ids,
+        categories,
+    )
     threads = worker_threads(detector, workers)
     team = _Team(detector, min(workers or cores(), len(images)), threads)
     with contextlib.ExitStack() as stack:
@@ -235,8 +248,11 @@ def evaluate(
             f"{next(iter(unreadable.values()))}"
         )
     begin = time.perf_counter()
-    rows, unknown = coco_rows(good, dataset.categories.keys(), rounding)
-    scores = score(dataset.truth, dataset.categories, [one.image_id for one in good], rows)
+    good = settle(images, good, dataset.truth)
+    rows, unknown = coco_rows(good, dataset.categories.keys(), rounding, matching)
+    processed = [one.image_id for one in good]
+    scores = score(dataset.truth, dataset.categories, processed, rows)
+    diagnosis.report(dataset.truth.of(processed), dataset.categories, rows, scores.figures.AP)
     scoring = time.perf_counter() - begin
     fresh = len(images) - resumed
     first = fresh / (loop + scoring) if fresh else None
@@ -257,6 +273,7 @@ def evaluate(
         options={
             "resize": detector.resize,
             "rounding": rounding,
+            "categories": matching.by,
             "postprocess": detector.postprocess,
             "threads": detector.threads,
             "workers": size,
@@ -337,7 +354,7 @@ def _look(detector: Detector, image: DatasetImage) -> Outcome:
     """One image through the four stages, each one timed."""
     start = time.perf_counter()
     try:
-        pixels = detector.load(image.path)
+        pixels = detector.load(image.path, image.size or "stored")
     except (ImageError, FileError) as error:
         return Outcome(image.id, error=" ".join(str(error).split()))
     loaded = time.perf_counter()
@@ -408,21 +425,3 @@ def _latency(detector: Detector, images: Sequence[DatasetImage]) -> Latency | No
     looked = [_look(detector, image) for image in images]
     seconds = [outcome.seconds for outcome in looked if outcome.error is None]
     return Latency.of(seconds) if seconds else None
-
-
-def _warn_of_other_labels(detector: Detector, dataset: CocoDataset) -> None:
-    """Say so when the model's names of classes are not the data set's names of categories."""
-    if detector.labels is None:
-        return
-    pairs = [
-        (name, dataset.categories[index + 1])
-        for index, name in detector.labels.names.items()
-        if index + 1 in dataset.categories
-    ]
-    other = [(ours, theirs) for ours, theirs in pairs if ours.lower() != theirs.lower()]
-    if other:
-        LOG.warning(
-            "%d of %d classes have another name in the data set (%r is %r there): "
-            "the figures compare numbers, not names",
-            *(len(other), len(pairs), *other[0]),
-        )

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from flatshot.evaluation.matching import Matching
 from flatshot.evaluation.metrics import FloatArray
 
 Rounding = Literal["exact", "ck"]
@@ -43,12 +44,12 @@ class Outcome:
 
 
 def coco_rows(
-    outcomes: Sequence[Outcome], categories: Collection[int], rounding: Rounding = "exact"
+    outcomes: Sequence[Outcome],
+    categories: Collection[int],
+    rounding: Rounding = "exact",
+    matching: Matching | None = None,
 ) -> tuple[FloatArray, int]:
     """All detections as rows of COCO results, and how many were left out.
-
-    A class stands for the category of the number after its own, as in every model that the Object
-    Detection API exports: the category numbers of its label maps start at 1, for 0 is background.
 
     Args:
         outcomes: the images; those that failed give no rows.
@@ -56,16 +57,20 @@ def coco_rows(
         rounding: "exact", or "ck": corners to 2 decimals, scores to 3, and then width and height
             to 2 again, as Collective Knowledge's text files had them. Equal scores arise there,
             and its published figures contain them.
+        matching: which category a class stands for; by default that of the number after its own,
+            as in every model that the Object Detection API exports: the category numbers of its
+            label maps start at 1, for 0 is background.
 
     Returns:
         (n, 7) float64 rows as `metrics.ROW`, and the number of detections left out.
     """
+    matching = matching or Matching()
     known = np.array(sorted(categories), np.int64)
     # One table for all of them, cut to what was used: pieces to be joined would need it twice.
     rows = np.empty((sum(len(outcome) for outcome in outcomes), 7))
     used = 0
     for outcome in outcomes:
-        category = outcome.classes.astype(np.int64) + 1
+        category = matching.of(outcome.classes)
         keep = np.isin(category, known)
         corners, scores = _pixels(outcome, keep, rounding)
         piece = rows[used : used + len(scores)]
