@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.demo.detector_files import write_detector
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
