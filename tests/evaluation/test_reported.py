@@ -16,7 +16,8 @@ from flatshot.runtime.detector import Detector
 def model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The demo's detector with 100 detections."""
     prefix = write_detector(tmp_path_factory.mktemp("demo"))
-    return bytes(convert(export(prefix.parent, use_regular_nms=True, max_detections=100)).to_bytes())
+    graph = export(prefix.parent, use_regular_nms=True, max_detections=100)
+    return bytes(convert(graph).to_bytes())
 
 
 def figure(model: bytes, folder: Path, labels: Path | None = None) -> float:
