@@ -14,11 +14,16 @@ from flatshot.models.detection_config import read_config
 from flatshot.models.export import build_graph
 
 FAMILIES = (
+    "ssd_inception_v2",
     "ssd_mobilenet_v1",
     "ssd_mobilenet_v1_fpn",
     "ssd_mobilenet_v1_ppn",
     "ssd_mobilenet_v2",
+    "ssd_resnet50_v1_fpn",
+    "ssdlite_mobiledet_cpu",
+    "ssdlite_mobilenet_edgetpu",
     "ssdlite_mobilenet_v2",
+    "ssdlite_mobilenet_v3_large",
 )
 # The options with which the official tools made what lies in `families/`.
 POSTPROCESS: dict[str, Attr] = {"max_detections": 100, "use_regular_nms": True}

@@ -55,17 +55,27 @@ def check_levels(
         f"feature_extractor.fpn.min_level: {fpn.min_level}; the network has layers of the levels "
         f"2 to {TOP_LEVEL}",
     )
+    check_halving(config, image_size, (fpn.min_level, min(fpn.max_level, TOP_LEVEL)), problems)
+
+
+def check_halving(
+    config: FeatureExtractorConfig,
+    image_size: tuple[int, int],
+    levels: tuple[int, int],
+    problems: Problems,
+) -> None:
+    """Note an image whose maps at `levels`, the finest and the coarsest, are not halves."""
+    finest, coarsest = levels
     for side in image_size:
-        padded = -(-side // config.pad_to_multiple) * config.pad_to_multiple
-        sizes = [padded]
-        for _ in range(min(fpn.max_level, TOP_LEVEL)):
+        sizes = [-(-side // config.pad_to_multiple) * config.pad_to_multiple]
+        for _ in range(coarsest):
             sizes.append(-(-sizes[-1] // 2))
-        doubles = all(sizes[k] == 2 * sizes[k + 1] for k in range(fpn.min_level, len(sizes) - 1))
+        doubles = all(sizes[level] == 2 * sizes[level + 1] for level in range(finest, coarsest))
         if not problems.require(
             doubles,
             f"fixed_shape_resizer: with {side} pixels the levels of the feature pyramid are not "
-            f"each half of the one before: let {2 ** min(fpn.max_level, TOP_LEVEL)} divide it "
-            "(pad_to_multiple pads the image so)",
+            f"each half of the one before: let {2**coarsest} divide it (pad_to_multiple pads the "
+            "image so)",
         ):
             return
 
