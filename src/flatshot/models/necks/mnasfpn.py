@@ -12,7 +12,7 @@ from flatshot.models.config.extractor import FeatureExtractorConfig
 from flatshot.models.config.hyperparams import BatchNorm, Hyperparams
 from flatshot.models.depths import divisible_depth
 from flatshot.models.layers import add_residual, identity, pad, padding_of
-from flatshot.models.necks.upsampling import double
+from flatshot.models.necks.upsampling import How, double
 from flatshot.models.scoped import Scoped
 
 SCOPE = "FeatureExtractor/MnasFPN"
@@ -59,8 +59,9 @@ class _MnasFpn:
     def __init__(self, builder: GraphBuilder, config: FeatureExtractorConfig) -> None:
         self._builder = builder
         self._explicit = config.use_explicit_padding
-        self._native = "fpn" in config.given
-        depth = config.fpn.depth if self._native else DEFAULT_DEPTH
+        given = "fpn" in config.given
+        self._how: How = "resize" if given else "stack"
+        depth = config.fpn.depth if given else DEFAULT_DEPTH
         self._scale = divisible_depth(config)
         self._depth = self._scale(depth)
         padding = padding_of(explicit=self._explicit)
@@ -113,7 +114,7 @@ class _MnasFpn:
             return scope.conv(net, "Conv1x1", width)
         net = scope.conv(net, "Conv1x1", width)
         for _ in range(level - block.level):
-            net = double(self._builder, net, scope.operations, native=self._native)
+            net = double(self._builder, net, scope.operations, self._how)
         return net
 
     def _padded(self, net: Tensor, kernel: int, scope: Scoped) -> Tensor:
