@@ -87,12 +87,12 @@ class _Cell:
         states[0] = _norm(self.scope, squeezed, "beginning_bn")
         for number, pair in enumerate(PAIRS):
             inner = self.scope.inner(f"comb_iter_{number}")
-            sides = [
+            left, right = (
                 self._operate(inner.inner(side), operation, states[state], state)
                 for side, (operation, state) in zip(("left", "right"), pair, strict=True)
-            ]
+            )
             name = f"{inner.operations}/combine/add"
-            states[number + 2] = add_residual(self.scope.builder, *sides, name)
+            states[number + 2] = add_residual(self.scope.builder, left, right, name)
         parts = [states[number + 2] for number in range(len(PAIRS))]
         return _concat(self.scope, parts, "cell_output/concat")
 
