@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.errors import ConfigError, FileError
+from flatshot.errors import ConfigError, FileError, FormatError
 from flatshot.evaluation.outcome import Outcome
 from flatshot.formats.files import StrPath
+from flatshot.formats.json_text import parse_json
 
 LOG = logging.getLogger("flatshot")
 
@@ -113,7 +114,7 @@ class Journal:
         for line in lines[1:]:
             try:
                 outcome = _unpacked(_content(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError):
                 damaged += 1
                 continue
             self.outcomes.setdefault(outcome.image_id, outcome)
@@ -187,7 +188,10 @@ def _content(line: bytes) -> dict[str, Any]:
     crc, _, text = line.partition(b" ")
     if crc != b"%08x" % zlib.crc32(text):
         raise ValueError("the checksum of the line does not fit")
-    content = json.loads(text)
+    try:
+        content = parse_json(text)
+    except FormatError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(content, dict):
         raise ValueError("the line holds no object")
     return content
@@ -213,10 +217,12 @@ def _unpacked(content: Mapping[str, Any]) -> Outcome:
     flat = words.ravel()
     load, preprocess, network, nms = (float(value) for value in content["seconds"])
     width, height = content["size"]
+    if not all(isinstance(number, int) for number in (content["image"], width, height)):
+        raise ValueError("an image's number and size are whole numbers")
     return Outcome(
-        image_id=int(content["image"]),
-        width=int(width),
-        height=int(height),
+        image_id=content["image"],
+        width=width,
+        height=height,
         boxes=flat[: 4 * n].view("<f4").astype(np.float32).reshape(n, 4),
         scores=flat[4 * n : 5 * n].view("<f4").astype(np.float32),
         classes=flat[5 * n :].view("<i4").astype(np.int32),

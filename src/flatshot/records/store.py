@@ -10,9 +10,9 @@ moment leaves the records as they were, and at most an artefact that nobody refe
 
 import contextlib
 import hashlib
-import io
 import json
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -22,40 +22,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from flatshot.errors import ChecksumError, FileError, RecordError
+from flatshot.errors import ChecksumError, FileError, FormatError, RecordError
 from flatshot.evaluation.evaluate import Result
 from flatshot.evaluation.metrics import FloatArray
 from flatshot.formats.files import StrPath, read_bytes, write_beside
+from flatshot.formats.json_text import parse_json
 from flatshot.home import home
+from flatshot.records.packing import pack_detections, unpack_detections
+from flatshot.records.schema import SCHEMA, SCHEMA_VERSION, foreign_part
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # How long a writer waits for another one.
 BUSY_SECONDS = 60.0
-
-SCHEMA_VERSION = 1
-SCHEMA = (
-    """CREATE TABLE records (
-        uid TEXT PRIMARY KEY,
-        name TEXT,
-        repo TEXT NOT NULL,
-        created TEXT NOT NULL,
-        content TEXT NOT NULL
-    ) STRICT""",
-    """CREATE TABLE tags (
-        uid TEXT NOT NULL REFERENCES records ON DELETE CASCADE,
-        tag TEXT NOT NULL,
-        PRIMARY KEY (uid, tag)
-    ) STRICT""",
-    """CREATE TABLE artefacts (
-        uid TEXT NOT NULL REFERENCES records ON DELETE CASCADE,
-        kind TEXT NOT NULL,
-        sha256 TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        PRIMARY KEY (uid, kind)
-    ) STRICT""",
-    "CREATE INDEX artefacts_by_content ON artefacts (sha256)",
-)
 
 
 @dataclass(frozen=True)
@@ -206,7 +184,7 @@ class Records:
             name=name,
             repo=repo,
             tags=tags,
-            artefacts={"detections": _pack_detections(result.detections)},
+            artefacts={"detections": pack_detections(result.detections)},
         )
 
     def find(
@@ -276,7 +254,7 @@ class Records:
         Raises:
             RecordError, FileError, ChecksumError: see `artefact`.
         """
-        return _unpack_detections(self.artefact(record, "detections"))
+        return unpack_detections(self.artefact(record, "detections"))
 
     def delete(self, uid: str) -> None:
         """Forget the record of exactly that uid, and artefacts that no other record shares.
@@ -297,18 +275,36 @@ class Records:
                     self._place(sha256).unlink(missing_ok=True)
 
     def _load(self, db: sqlite3.Connection, uid: str) -> Record:
-        name, repo, created, text = db.execute(
+        row = db.execute(
             "SELECT name, repo, created, content FROM records WHERE uid = ?", (uid,)
         ).fetchone()
+        if row is None:
+            raise RecordError(f"the records in {str(self.path)!r} are damaged: {uid!r} has no row")
+        name, repo, created, text = row
         tags = db.execute("SELECT tag FROM tags WHERE uid = ? ORDER BY tag", (uid,)).fetchall()
         kept = db.execute(
             "SELECT kind, sha256 FROM artefacts WHERE uid = ? ORDER BY kind", (uid,)
         ).fetchall()
-        return Record(
-            uid, name, repo, created, tuple(tag for (tag,) in tags), json.loads(text), dict(kept)
-        )
+        words = tuple(tag for (tag,) in tags)
+        texts = (uid, repo, created, text, *words, *(part for pair in kept for part in pair))
+        try:
+            if not all(isinstance(one, str) for one in (*texts, name or "")):
+                raise FormatError("a text of it is none")
+            content = parse_json(text)
+            if not isinstance(content, dict):
+                raise FormatError("its content is no object")
+        except FormatError as error:
+            where = f"record {uid!r} in {str(self.path)!r}"
+            raise RecordError(f"{where} is damaged: {error}") from error
+        return Record(uid, name, repo, created, words, content, dict(kept))
 
     def _place(self, sha256: str) -> Path:
+        # A database may come from anybody: what it names must not become a path elsewhere.
+        if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+            raise RecordError(
+                f"the records in {str(self.path)!r} name an artefact {sha256!r}, which is no "
+                "SHA-256: they were damaged, or made to reach other files"
+            )
         return self.path / "artefacts" / sha256[:2] / sha256
 
     def _keep(self, data: bytes) -> str:
@@ -328,6 +324,11 @@ class Records:
             self._use_wal()
         with self._transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
+            if foreign := foreign_part(db):
+                raise RecordError(
+                    f"the records in {str(self.path)!r} hold a {foreign} that Flatshot did not "
+                    "make: they are no store of its own"
+                )
             if version > SCHEMA_VERSION:
                 raise RecordError(
                     f"the records in {str(self.path)!r} are of a later Flatshot: update this one"
@@ -375,7 +376,7 @@ class Records:
     def _sqlite_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordError(f"the records in {str(self.path)!r} do not work: {error}") from error
 
 
@@ -390,22 +391,3 @@ def _now() -> str:
     # Microseconds keep the order of records that are written one after the other.
     seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:06d}Z"
-
-
-def _pack_detections(rows: FloatArray) -> bytes:
-    """Detections as a compressed .npz: `image_id`, `category_id`, `bbox` (n, 4), `score`."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        image_id=rows[:, 0].astype(np.int64),
-        category_id=rows[:, 6].astype(np.int64),
-        bbox=rows[:, 1:5],
-        score=rows[:, 5],
-    )
-    return buffer.getvalue()
-
-
-def _unpack_detections(data: bytes) -> FloatArray:
-    with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-        columns = (parts["image_id"], parts["bbox"], parts["score"], parts["category_id"])
-    return np.column_stack(columns).astype(np.float64)
