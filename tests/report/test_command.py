@@ -13,7 +13,7 @@ from tests.report.studies import found_boxes, study, write_set
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a data set, two records `one` and `two`, and their results as JSON."""
-    from flatshot.records.store import _pack_detections
+    from flatshot.records.store import pack_detections
 
     monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path / "home"))
     dataset = write_set(tmp_path / "set", ["cat", "dog"])
@@ -21,7 +21,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for seed, name in enumerate(("one", "two")):
             made = study(dataset, found_boxes(dataset, 0.8, seed), f"{name}.tflite")
             content = {**made.content, "dataset": str(tmp_path / "set")}
-            detections = _pack_detections(made.detections)
+            detections = pack_detections(made.detections)
             uid = store.add(content, name=name, artefacts={"detections": detections})
             (tmp_path / f"{name}.json").write_text(json.dumps({**content, "record": uid}))
     return tmp_path
