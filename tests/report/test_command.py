@@ -13,7 +13,7 @@ from tests.report.studies import found_boxes, study, write_set
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a data set, two records `one` and `two`, and their results as JSON."""
-    from flatshot.records.store import pack_detections
+    from flatshot.records.packing import pack_detections
 
     monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path / "home"))
     dataset = write_set(tmp_path / "set", ["cat", "dog"])
