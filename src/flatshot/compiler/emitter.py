@@ -80,33 +80,14 @@ def emit(
 
 
 def _layouts(graph: Graph) -> dict[int, Array]:
-    """The constants as TensorFlow Lite lays them out, where that differs from the IR.
-
-    Raises:
-        GraphError: two operators want one constant in different layouts.
-    """
-    found: dict[int, Array] = {}
-    for op in graph.ops:
-        operator = OPERATORS.get(op.kind)
-        if operator is None:
-            continue
-        for number, value in enumerate(op.inputs):
-            if value.data is None:
-                continue
-            laid_out = operator.layout(number, value.data)
-            _agree(value, found.setdefault(id(value), laid_out), laid_out)
-    for value in graph.outputs:
-        if value.data is not None:
-            _agree(value, found.get(id(value), value.data), value.data)
-    return found
-
-
-def _agree(value: Value, before: Array, laid_out: Array) -> None:
-    if before is not laid_out and before.tobytes() != laid_out.tobytes():
-        raise GraphError(
-            f"the constant {value.name!r} is used both as a filter and as something else, which "
-            "TensorFlow Lite lays out differently; give each user its own constant"
-        )
+    """The constants as TensorFlow Lite lays them out; `separate_layouts` has run."""
+    return {
+        id(value): OPERATORS[op.kind].layout(number, value.data)
+        for op in graph.ops
+        if op.kind in OPERATORS
+        for number, value in enumerate(op.inputs)
+        if value.data is not None
+    }
 
 
 def _tensor(value: Value, laid_out: Array | None, buffers: list[tflite.Buffer]) -> tflite.Tensor:
@@ -125,27 +106,44 @@ def _tensor(value: Value, laid_out: Array | None, buffers: list[tflite.Buffer]) 
         shape=np.array(shape or (), np.int32),
         type=int(_TYPES[value.dtype]),
         buffer=number,
+        quantization=_quantization(value),
         has_rank=shape is not None,
     )
 
 
-def _code_key(op: Op) -> tuple[int, str]:
+def _quantization(value: Value) -> tflite.Quantization | None:
+    """Range and parameters as they are written: in float32."""
+    limits, parameters = value.range, value.quantization
+    if limits is None and parameters is None:
+        return None
+    written = tflite.Quantization()
+    if limits is not None:
+        written.min = np.array([limits.low], np.float32)
+        written.max = np.array([limits.high], np.float32)
+    if parameters is not None:
+        written.scale = parameters.scale.astype(np.float32)
+        written.zero_point = parameters.zero_point
+        written.axis = parameters.axis
+    return written
+
+
+def _code_key(op: Op) -> tuple[int, str, int]:
     if op.kind == CUSTOM:
-        return Builtin.CUSTOM, str(op.attrs["op"])
+        return Builtin.CUSTOM, str(op.attrs["op"]), 1
     builtin = OPERATORS[op.kind].builtin
     if builtin is None:
         raise UnsupportedOpError(
             f"{op.kind} {op.name!r} cannot be written as a TensorFlow Lite operator here"
         )
-    return builtin, ""
+    return builtin, "", OPERATORS[op.kind].version(op)
 
 
-def _operator_codes(graph: Graph) -> dict[tuple[int, str], tflite.OperatorCode]:
+def _operator_codes(graph: Graph) -> dict[tuple[int, str, int], tflite.OperatorCode]:
     return {
         key: tflite.OperatorCode(
             deprecated_builtin_code=min(key[0], Builtin.PLACEHOLDER_FOR_GREATER_OP_CODES),
             custom_code=key[1],
-            version=1,
+            version=key[2],
             builtin_code=key[0],
         )
         for key in map(_code_key, graph.ops)

@@ -6,9 +6,11 @@ the operators in an order in which they can run. Constants never change: a pass 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Array
@@ -16,11 +18,56 @@ from flatshot.formats.graphdef import Array
 Dims = tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Range:
+    """The least and the largest real number of a tensor that quantisation shall keep.
+
+    Attributes:
+        low: the least.
+        high: the largest.
+        narrow: whether the lowest integer is left out, so that zero lies in the middle.
+    """
+
+    low: float
+    high: float
+    narrow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """How the integers of a tensor stand for real numbers: `(q - zero_point) * scale`.
+
+    Attributes:
+        scale: one number, or one for each channel; kept in double, written in float32.
+        zero_point: as many.
+        axis: the dimension of the channels, as TensorFlow Lite lays the tensor; 0 for one number.
+    """
+
+    scale: npt.NDArray[np.float64]
+    zero_point: npt.NDArray[np.int64]
+    axis: int = 0
+
+    @classmethod
+    def whole(cls, scale: float, zero_point: int) -> "Quantization":
+        """One scale and zero point for the whole tensor."""
+        return cls(np.array([scale], np.float64), np.array([zero_point], np.int64))
+
+    def equals(self, other: "Quantization | None") -> bool:
+        """Whether `other` says the same."""
+        return (
+            other is not None
+            and self.axis == other.axis
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
+
+
 class Value:
     """A tensor: an input of the graph, a constant (`data`), or the output of `producer`.
 
     `shape` is None where it is known only at run time; `users` are the operators that read it, with
-    how often each does.
+    how often each does. `range` is what training or calibration found, None where nothing did;
+    `quantization` is None for a tensor of real numbers.
     """
 
     def __init__(
@@ -30,6 +77,8 @@ class Value:
         self.shape = shape
         self.dtype = dtype
         self.data = data
+        self.range: Range | None = None
+        self.quantization: Quantization | None = None
         self.producer: Op | None = None
         self.users: dict[Op, int] = {}
 
@@ -155,8 +204,11 @@ class Graph:
     def absorb(self, op: Op, later: Op) -> None:
         """Let `op` make what `later`, the only reader of its output, makes; `later` goes.
 
-        The later name survives: names of tensors are the users' interface.
+        The later name survives: names of tensors are the users' interface. So does a range: the
+        later one, or where only the earlier value has one, that.
         """
+        for value, earlier in zip(later.outputs, op.outputs, strict=False):
+            value.range = value.range or earlier.range
         op.outputs = later.outputs
         for value in op.outputs:
             value.producer = op

@@ -1,31 +1,15 @@
 """Passes that bring operators into the form TensorFlow Lite has for them; see `passes`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from flatshot.compiler.ir import Graph, Op, Value
+from flatshot.compiler.operators import OPERATORS
 from flatshot.compiler.operators.functions import fake_quant_limits
 from flatshot.compiler.operators.shapes import gather_axis
 from flatshot.formats.tflite import Padding
 
-# Operators whose constant operands (sizes, axes, bounds) TensorFlow Lite reads as 32-bit integers,
-# and the first of them.
-_INDEXED = {
-    "reshape": 1,
-    "mean": 1,
-    "pad": 1,
-    "pad_with": 1,
-    "mirror_pad": 1,
-    "space_to_batch": 1,
-    "batch_to_space": 1,
-    "resize_nearest": 1,
-    "resize_bilinear": 1,
-    "transpose": 1,
-    "tile": 1,
-    "slice": 1,
-    "strided_slice": 1,
-    "fill": 0,
-    "split": 0,
-}
 _THREE, _SIXTH = np.float32(3), np.float32(1) / np.float32(6)
 
 
@@ -41,16 +25,16 @@ def settle_operands(graph: Graph) -> int:
             op.attrs["axis"] = gather_axis(op)
             graph.set_inputs(op, op.inputs[:2])
             count += 1
-        elif op.kind in _INDEXED:
-            count += _narrow_operands(graph, op, _INDEXED[op.kind])
+        if op.kind in OPERATORS:
+            count += _narrow_indices(graph, op, OPERATORS[op.kind].indices)
     return count
 
 
-def _narrow_operands(graph: Graph, op: Op, first: int) -> int:
+def _narrow_indices(graph: Graph, op: Op, indices: Sequence[int]) -> int:
     count = 0
-    for index in range(first, len(op.inputs)):
-        value = op.inputs[index]
-        if value.data is None or value.data.dtype != np.int64:
+    for index in indices:
+        value = op.inputs[index] if index < len(op.inputs) else None
+        if value is None or value.data is None or value.data.dtype != np.int64:
             continue
         # Bounds as far away as 64 bits allow mean the end, as those of 32 bits do.
         limits = np.iinfo(np.int32)

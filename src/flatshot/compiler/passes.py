@@ -17,6 +17,7 @@ from flatshot.compiler.lowering import (
 )
 from flatshot.compiler.operators import OPERATORS, evaluate
 from flatshot.compiler.operators.shaping import concat_axis
+from flatshot.compiler.sharing import separate_layouts, share_constants
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Array
 from flatshot.formats.tflite import Activation
@@ -63,6 +64,7 @@ def drop_identities(graph: Graph) -> int:
             graph.replace_uses(source, result)
             maker.outputs[maker.outputs.index(source)] = result
             result.producer = maker
+            result.range = result.range or source.range
             op.outputs = []
             graph.remove(op)
         else:
@@ -166,7 +168,8 @@ def split_batch_norms(graph: Graph) -> int:
         with np.errstate(all="ignore"):
             scale = gamma * (1 / np.sqrt(variance + np.float32(op.attrs["epsilon"])))
             offset = beta - mean * scale
-        names = [graph.fresh_name(f"{op.name}_{part}") for part in ("mul", "scale", "offset")]
+        parts = ("mul_0", "mul_0_param", "add_param")  # as TOCO calls them
+        names = [graph.fresh_name(f"{op.name}_{part}") for part in parts]
         product = Value(names[0], op.output.shape, op.output.dtype)
         factor = graph.constant(names[1], scale)
         multiply = Op("mul", product.name, [op.inputs[0], factor], {})
@@ -181,8 +184,9 @@ def split_batch_norms(graph: Graph) -> int:
 def fold_arithmetic(graph: Graph) -> int:
     """Fold multiplications and additions of one constant a channel into the convolution before.
 
-    The filter and the bias become new constants: other readers keep theirs. A convolution without
-    a bias gets one called `<convolution>_bias`.
+    The filter and the bias become new constants. A filter that others read too is not multiplied:
+    each of them would get a copy of its own, so the multiplication stays, as in TOCO. A convolution
+    without a bias gets one called `<convolution>_bias`.
     """
     count = 0
     for op in graph.ops:
@@ -193,6 +197,8 @@ def fold_arithmetic(graph: Graph) -> int:
         if found is None:
             continue
         conv, constant = found
+        if kind == "mul" and not conv.inputs[1].read_only_by(conv):
+            continue
         channels = conv.output.dims[-1]
         factor = np.broadcast_to(constant.reshape(-1), (channels,))
         if kind == "mul":
@@ -235,7 +241,7 @@ def _scale_filter(graph: Graph, conv: Op, factor: Array) -> None:
         else:
             scaled = data * factor.reshape(data.shape[2:])
     name = filter_.name
-    if not filter_.read_only_by(conv) or graph.is_output(filter_):
+    if graph.is_output(filter_):
         name = graph.fresh_name(f"{conv.name}/{name}")
     graph.set_input(conv, 1, graph.constant(name, scaled))
 
@@ -317,6 +323,8 @@ PASSES: Sequence[Pass] = (
     fuse_hard_swish,
     fuse_activations,
     drop_dead,
+    separate_layouts,
+    share_constants,
 )
 
 

@@ -7,9 +7,12 @@ import numpy as np
 from flatshot.compiler.ir import Dims, Op
 from flatshot.compiler.operators.registry import (
     FLOAT32,
+    EightBits,
     Operator,
     attr,
     attr_text,
+    eight_bit_version,
+    is_int8,
     register,
     require,
 )
@@ -146,6 +149,11 @@ def _depthwise(op: Op, x: Array, filter_: Array, bias: Array | None = None) -> A
     return y if bias is None else y + bias
 
 
+def _depthwise_version(op: Op) -> int:
+    """3 in int8, 2 where it is dilated."""
+    return 3 if is_int8(op) else 1 + (op.attrs["dilations"] != (1, 1))
+
+
 register(
     Operator(
         "conv2d",
@@ -159,6 +167,9 @@ register(
         builtin=Builtin.CONV_2D,
         options=_conv_options,
         layout=_conv_layout,
+        version=eight_bit_version(3),
+        channel_axis=0,
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -174,5 +185,8 @@ register(
         builtin=Builtin.DEPTHWISE_CONV_2D,
         options=_depthwise_options,
         layout=_depthwise_layout,
+        version=_depthwise_version,
+        channel_axis=3,
+        eight_bits=EightBits.OWN,
     )
 )

@@ -8,9 +8,12 @@ from flatshot.compiler.ir import Dims, Op
 from flatshot.compiler.operators.registry import (
     FLOAT32,
     NUMBERS,
+    EightBits,
     Operator,
     attr,
     attr_text,
+    eight_bit_version,
+    is_int8,
     register,
     require,
 )
@@ -58,6 +61,8 @@ register(
         kernel=lambda op, x, y: x + y,
         builtin=Builtin.ADD,
         options=lambda op: tflite.AddOptions(_activation(op)),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -71,8 +76,22 @@ register(
         kernel=lambda op, x, y: x - y,
         builtin=Builtin.SUB,
         options=lambda op: tflite.SubOptions(_activation(op)),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
+
+
+def _mul_version(op: Op) -> int:
+    """2 in int8; 3 where the product of the scales is not below the result's."""
+    scales = [value.quantization for value in (*op.inputs, op.output)]
+    if all(scale is not None for scale in scales):
+        first, second, result = (float(scale.scale[0]) for scale in scales if scale is not None)
+        if first * second >= result:
+            return 3
+    return 2 if is_int8(op) else 1
+
+
 register(
     Operator(
         "mul",
@@ -84,6 +103,8 @@ register(
         kernel=lambda op, x, y: x * y,
         builtin=Builtin.MUL,
         options=lambda op: tflite.MulOptions(_activation(op)),
+        version=_mul_version,
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -110,6 +131,8 @@ register(
         kernel=lambda op, x, y: np.maximum(x, y),
         builtin=Builtin.MAXIMUM,
         options=lambda op: tflite.MaximumMinimumOptions(),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -123,6 +146,8 @@ register(
         kernel=lambda op, x, y: np.minimum(x, y),
         builtin=Builtin.MINIMUM,
         options=lambda op: tflite.MaximumMinimumOptions(),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -134,6 +159,8 @@ register(
         shape=same_shape,
         kernel=lambda op, x: np.maximum(x, 0),
         builtin=Builtin.RELU,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -145,6 +172,8 @@ register(
         shape=same_shape,
         kernel=lambda op, x: np.clip(x, 0, 6),
         builtin=Builtin.RELU6,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -157,6 +186,8 @@ register(
         # The form with tanh overflows nowhere.
         kernel=lambda op, x: (0.5 + 0.5 * np.tanh(x.astype(np.float64) / 2)).astype(x.dtype),
         builtin=Builtin.LOGISTIC,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.UNIT,
     )
 )
 
@@ -185,6 +216,8 @@ register(
         kernel=_softmax,
         builtin=Builtin.SOFTMAX,
         options=lambda op: tflite.SoftmaxOptions(beta=1.0),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.UNIT,
     )
 )
 

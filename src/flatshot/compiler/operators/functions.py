@@ -9,8 +9,10 @@ from flatshot.compiler.ir import Dims, Op, Value
 from flatshot.compiler.operators.elementwise import broadcast_shape, same_shape
 from flatshot.compiler.operators.registry import (
     FLOAT32,
+    EightBits,
     Operator,
     attr,
+    eight_bit_version,
     register,
     require,
 )
@@ -53,6 +55,8 @@ for _kind, _tf, _function, _builtin in _FUNCTIONS:
             shape=same_shape,
             kernel=_kernel(_function),
             builtin=_builtin,
+            version=eight_bit_version(2),
+            eight_bits=EightBits.SIGN if _kind == "tanh" else EightBits.NO,
         )
     )
 
@@ -66,6 +70,7 @@ register(
         shape=same_shape,
         kernel=lambda op, x: x * np.clip(x + np.float32(3), 0, 6) / np.float32(6),
         builtin=Builtin.HARD_SWISH,
+        eight_bits=EightBits.OWN,
     )
 )
 register(
@@ -112,6 +117,7 @@ register(
         kernel=lambda op, x: np.where(x > 0, x, x * np.float32(op.attrs["alpha"])),
         builtin=Builtin.LEAKY_RELU,
         options=lambda op: tflite.LeakyReluOptions(op.attrs["alpha"]),
+        eight_bits=EightBits.OWN,
     )
 )
 
@@ -186,5 +192,6 @@ register(
         kernel=_fake_quant,
         builtin=Builtin.FAKE_QUANT,
         options=_fake_quant_options,
+        version=lambda op: 2 if op.attrs["narrow_range"] else 1,
     )
 )

@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Op, Value
-from flatshot.compiler.operators.registry import FLOAT32, Operator, attr_text, register, require
+from flatshot.compiler.operators.registry import (
+    FLOAT32,
+    EightBits,
+    Operator,
+    attr_text,
+    eight_bit_version,
+    register,
+    require,
+)
 from flatshot.errors import GraphError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Array, Node
@@ -58,6 +66,9 @@ register(
         kernel=_pad,
         builtin=Builtin.PAD,
         options=lambda op: tflite.PadOptions(),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 register(
@@ -69,6 +80,8 @@ register(
         shape=_pad_shape,
         kernel=_pad,
         builtin=Builtin.PADV2,
+        version=eight_bit_version(2),
+        indices=(1,),
     )
 )
 
@@ -104,6 +117,9 @@ register(
         kernel=_mirror_pad,
         builtin=Builtin.MIRROR_PAD,
         options=lambda op: tflite.MirrorPadOptions(int(op.attrs["mode"] == "SYMMETRIC")),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 
@@ -174,5 +190,8 @@ for _kind, _tf, _shape, _kernel, _builtin in (
             shape=_shape,
             kernel=_kernel,
             builtin=_builtin,
+            version=eight_bit_version(2),
+            eight_bits=EightBits.INPUT,
+            indices=(1, 2),
         )
     )

@@ -8,9 +8,11 @@ from flatshot.compiler.ir import Dims, Op
 from flatshot.compiler.operators.convolution import output_side, padding_around, window
 from flatshot.compiler.operators.registry import (
     FLOAT32,
+    EightBits,
     Operator,
     attr,
     attr_text,
+    eight_bit_version,
     register,
     require,
 )
@@ -94,6 +96,8 @@ register(
         kernel=_max_pool,
         builtin=Builtin.MAX_POOL_2D,
         options=_pool_options,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
     )
 )
 register(
@@ -107,6 +111,8 @@ register(
         kernel=_average_pool,
         builtin=Builtin.AVERAGE_POOL_2D,
         options=_pool_options,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
     )
 )
 
@@ -144,5 +150,8 @@ register(
         kernel=_mean,
         builtin=Builtin.MEAN,
         options=lambda op: tflite.ReducerOptions(keep_dims=op.attrs["keep_dims"]),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
+        indices=(1,),
     )
 )

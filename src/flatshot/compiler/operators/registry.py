@@ -1,5 +1,6 @@
 """What an operator is to the compiler: one declaration from GraphDef to TensorFlow Lite."""
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,26 @@ NUMBERS = FLOAT32 | {
     *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
 }
 ANY = NUMBERS | {"bool"}
+
+
+class EightBits(enum.Enum):
+    """Whether TensorFlow Lite has the operator in 8 bits, and what its result is quantised by."""
+
+    NO = "it has none"
+    OWN = "the range of the result"
+    INPUT = "the parameters of the first input that is no index: elements are only handed on"
+    UNIT = "scale 1/256 from 0: the kernel asks for it"
+    SIGN = "scale 1/128 around 0: the kernel asks for it"
+
+
+def eight_bit_version(number: int, before: int = 1) -> Callable[[Op], int]:
+    """`number` for signed 8 bits, `before` for floats and unsigned ones."""
+    return lambda op: number if is_int8(op) else before
+
+
+def is_int8(op: Op) -> bool:
+    """Whether the result of `op` are signed integers of 8 bits."""
+    return op.outputs[0].dtype == np.int8
 
 
 @dataclass(frozen=True)
@@ -42,6 +63,13 @@ class Operator:
         builtin: the TensorFlow Lite operator; None for a kind that the passes do away with.
         options: from the IR operator to the builtin's options.
         layout: from an input's position and constant value to the layout TensorFlow Lite wants.
+        version: the lowest version of the builtin that does what the IR operator asks for, as
+            TensorFlow's `op_version.cc` numbers them.
+        channel_axis: the dimension of the output channels in its filter (input 1), as TensorFlow
+            Lite lays it; None where it has no filter.
+        eight_bits: whether it may run in 8 bits.
+        indices: the inputs that are sizes, axes or bounds: TensorFlow Lite reads them as 32-bit
+            integers, and they are never quantised.
     """
 
     kind: str
@@ -57,6 +85,10 @@ class Operator:
     builtin: Builtin | None = None
     options: Callable[[Op], Any] = lambda op: None
     layout: Callable[[int, Array], Array] = lambda index, data: data
+    version: Callable[[Op], int] = lambda op: 1
+    channel_axis: int | None = None
+    eight_bits: EightBits = EightBits.NO
+    indices: tuple[int, ...] = ()
 
 
 OPERATORS: dict[str, Operator] = {}

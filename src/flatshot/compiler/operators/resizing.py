@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Op
-from flatshot.compiler.operators.registry import FLOAT32, Operator, attr, register, require
+from flatshot.compiler.operators.registry import (
+    FLOAT32,
+    EightBits,
+    Operator,
+    attr,
+    is_int8,
+    register,
+    require,
+)
 from flatshot.compiler.operators.shaping import constant_ints
 from flatshot.errors import GraphError
 from flatshot.formats import tflite
@@ -65,6 +73,16 @@ def _bilinear(op: Op, x: Array, size: Array) -> Array:
     return x
 
 
+def _nearest_version(op: Op) -> int:
+    """3 where pixels are not taken from the corner; 2 in int8."""
+    return 3 if any(op.attrs.values()) else 1 + is_int8(op)
+
+
+def _bilinear_version(op: Op) -> int:
+    """3 where pixels have centres; 2 in int8."""
+    return 3 if op.attrs["half_pixel_centers"] else 1 + is_int8(op)
+
+
 register(
     Operator(
         "resize_nearest",
@@ -76,6 +94,9 @@ register(
         kernel=_nearest,
         builtin=Builtin.RESIZE_NEAREST_NEIGHBOR,
         options=lambda op: tflite.ResizeNearestNeighborOptions(**op.attrs),
+        version=_nearest_version,
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 register(
@@ -89,5 +110,8 @@ register(
         kernel=_bilinear,
         builtin=Builtin.RESIZE_BILINEAR,
         options=lambda op: tflite.ResizeBilinearOptions(**op.attrs),
+        version=_bilinear_version,
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )

@@ -9,8 +9,10 @@ from flatshot.compiler.operators.elementwise import same_shape
 from flatshot.compiler.operators.registry import (
     ANY,
     NUMBERS,
+    EightBits,
     Operator,
     attr,
+    eight_bit_version,
     register,
     require,
 )
@@ -67,6 +69,7 @@ register(
         element=lambda op: op.inputs[1].dtype,
         kernel=lambda op, dims, value: np.full(op.output.dims, value.reshape(()), value.dtype),
         builtin=Builtin.FILL,
+        indices=(0,),
     )
 )
 
@@ -95,6 +98,7 @@ register(
         shape=_tile_shape,
         kernel=lambda op, x, multiples: np.tile(x, multiples),
         builtin=Builtin.TILE,
+        indices=(1,),
     )
 )
 register(
@@ -134,6 +138,9 @@ register(
         shape=_transpose_shape,
         kernel=lambda op, x, order: x.transpose([int(axis) for axis in order]),
         builtin=Builtin.TRANSPOSE,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 
@@ -152,6 +159,8 @@ register(
         shape=_expand_shape,
         kernel=lambda op, x, axis: x.reshape(op.output.dims),
         builtin=Builtin.EXPAND_DIMS,
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 
@@ -175,6 +184,8 @@ register(
         kernel=lambda op, *parts: np.stack(parts, op.attrs["axis"]),
         builtin=Builtin.PACK,
         options=lambda op: tflite.PackOptions(len(op.inputs), op.attrs["axis"]),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
     )
 )
 
@@ -202,6 +213,8 @@ register(
         kernel=lambda op, x: np.moveaxis(x, op.attrs["axis"], 0),
         builtin=Builtin.UNPACK,
         options=lambda op: tflite.UnpackOptions(op.attrs["num"], op.attrs["axis"]),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
     )
 )
 
@@ -232,6 +245,9 @@ register(
         kernel=lambda op, axis, x: np.stack(np.split(x, op.attrs["num"], int(axis.reshape(())))),
         builtin=Builtin.SPLIT,
         options=lambda op: tflite.SplitOptions(op.attrs["num"]),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(0,),
     )
 )
 
@@ -259,6 +275,9 @@ register(
         shape=lambda op: tuple(part.stop - part.start for part in _slice_ranges(op)),
         kernel=lambda op, x, begin, size: x[tuple(_slice_ranges(op))],
         builtin=Builtin.SLICE,
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1, 2),
     )
 )
 
@@ -313,6 +332,9 @@ register(
         kernel=lambda op, x, *bounds: np.asarray(x[_strided_index(op)]),
         builtin=Builtin.STRIDED_SLICE,
         options=lambda op: tflite.StridedSliceOptions(**op.attrs),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1, 2, 3),
     )
 )
 
@@ -352,5 +374,8 @@ register(
         kernel=_gather,
         builtin=Builtin.GATHER,
         options=lambda op: tflite.GatherOptions(gather_axis(op)),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Op, Value
-from flatshot.compiler.operators.registry import Operator, attr, register, require
+from flatshot.compiler.operators.registry import (
+    EightBits,
+    Operator,
+    attr,
+    eight_bit_version,
+    register,
+    require,
+)
 from flatshot.errors import GraphError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Array, Node
@@ -47,6 +54,8 @@ register(
         kernel=lambda op, x, shape: x.reshape(op.output.dims),
         builtin=Builtin.RESHAPE,
         options=lambda op: tflite.ReshapeOptions(np.asarray(op.inputs[1].data, np.int32)),
+        eight_bits=EightBits.INPUT,
+        indices=(1,),
     )
 )
 
@@ -116,5 +125,7 @@ register(
         kernel=_concat,
         builtin=Builtin.CONCATENATION,
         options=lambda op: tflite.ConcatenationOptions(op.attrs["axis"]),
+        version=eight_bit_version(2),
+        eight_bits=EightBits.OWN,
     )
 )
