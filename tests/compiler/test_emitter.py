@@ -9,9 +9,9 @@ from flatshot.compiler.emitter import emit
 from flatshot.conversion.convert import convert
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
-from flatshot.formats.graphdef import Graph
+from flatshot.formats.graphdef import Graph, Node
 from tests import litert
-from tests.compiler.graphs import const, conv, graph, imported, placeholder, randn
+from tests.compiler.graphs import const, conv, graph, imported, meaning, placeholder, randn
 from tests.compiler.graphs import node as make
 
 RNG = np.random.default_rng(9)
@@ -95,22 +95,68 @@ def test_the_flatbuffer_is_read_by_the_schema_of_litert(model: Model) -> None:
     assert read.signatureDefs[0].signatureKey == b"serving_default"
 
 
-def test_a_filter_in_two_layouts() -> None:
-    """One constant cannot be written in two ways; a cube of equal sides is no exception."""
-    for other in (
+@pytest.mark.parametrize(
+    "other",
+    [
         conv("b", "x", "w", op="DepthwiseConv2dNative"),
         make("b", "AddV2", "x", "w"),
+        make("b", "Identity", "w"),
+    ],
+)
+def test_a_filter_in_two_layouts(other: Node) -> None:
+    """It is written once for each; a cube of equal sides, where no shape tells them apart."""
+    source = graph(
+        placeholder("x", 3, 3, 3, 3),
+        const("w", randn(RNG, 3, 3, 3, 3)),
+        conv("a", "x", "w"),
+        other,
+    )
+    ir = imported(source, "a", "b")
+    image = randn(RNG, 3, 3, 3, 3)
+    model = convert(source, output_arrays=["a", "b"])
+    for got, want in zip(
+        litert.run(model.to_bytes(), image), meaning(ir, {"x": image}), strict=True
     ):
-        source = graph(
-            placeholder("x", 3, 3, 3, 3),
-            const("w", randn(RNG, 3, 3, 3, 3)),
-            conv("a", "x", "w"),
-            other,
-        )
-        with pytest.raises(GraphError, match="'w' is used both as a filter and as something else"):
-            convert(source, output_arrays=["a", "b"])
-    with pytest.raises(GraphError, match="'w' is used both"):
-        convert(source, output_arrays=["a", "w"])
+        np.testing.assert_allclose(got, want, atol=1e-5, rtol=0)  # sums of 27 products
+
+
+def test_constants_are_shared_by_shape_and_bytes() -> None:
+    """One zero bias a size; equal bytes of another shape stay apart."""
+    numbers = randn(RNG, 2, 3, 5)
+    source = graph(
+        placeholder("x", 1, 4, 4, 3),
+        const("v", randn(RNG, 1, 1, 3, 16)),
+        const("w", randn(RNG, 3, 3, 3, 16)),
+        conv("a", "x", "v"),
+        conv("b", "x", "w"),
+        placeholder("y", 2, 3, 5),
+        const("k", numbers),
+        const("l", numbers.copy()),
+        const("m", numbers.reshape(6, 5)),
+        make("p", "AddV2", "y", "k"),
+        make("q", "Mul", "p", "l"),
+        placeholder("z", 6, 5),
+        make("r", "AddV2", "z", "m"),
+    )
+    model = convert(source, output_arrays=["a", "b", "q", "r"]).tflite
+    shapes = {t.name: [] if t.shape is None else list(t.shape) for t in model.subgraphs[0].tensors}
+    assert set(shapes) == {*"abkmpqrvwxyz", "a_bias"}
+    assert (shapes["k"], shapes["m"]) == ([2, 3, 5], [6, 5])
+
+
+def test_constants_that_only_compare_equal_stay_apart() -> None:
+    """Zeros of different sign are different bytes: 1/x tells them apart."""
+    source = graph(
+        placeholder("x", 16),
+        const("k", np.zeros(16, np.float32)),
+        const("l", np.full(16, -0.0, np.float32)),
+        make("a", "RealDiv", "x", "k"),
+        make("b", "RealDiv", "x", "l"),
+    )
+    one = np.ones(16, np.float32)
+    positive, negative = litert.run(convert(source, output_arrays=["a", "b"]).to_bytes(), one)
+    assert (positive > 1e38).all()
+    assert (negative < -1e38).all()
 
 
 def test_a_filter_of_two_convolutions_of_one_kind_is_written_once() -> None:

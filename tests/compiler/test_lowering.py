@@ -221,3 +221,22 @@ def test_what_is_no_dilated_convolution_stays(
     for one, other in zip(got, want, strict=True):
         # sums of 30 products of normal numbers, added in another order
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_values_of_64_bits_stay_wide() -> None:
+    """Sizes and axes become 32-bit integers, what is filled in keeps its type."""
+    wide = np.int64(2**40)
+    source = graph(
+        const("sides", np.array([2, 3], np.int64)),
+        const("wide", wide),
+        make("filled", "Fill", "sides", "wide"),
+        const("pads", np.array([[1, 0], [0, 1]], np.int64)),
+        make("y", "PadV2", "filled", "pads", "wide"),
+    )
+    ir = imported(source, "y")
+    assert settle_operands(ir) == 2
+    assert [[str(v.dtype) for v in op.inputs] for op in ir.ops] == [
+        ["int32", "int64"],
+        ["int64", "int32", "int64"],
+    ]
+    assert meaning(ir, {})[0].tolist() == [[wide] * 4] * 3

@@ -248,6 +248,25 @@ def test_replace_squeeze() -> None:
     assert _data(ir, "s_shape").tolist() == [1, 4, 3]
 
 
+def test_reshapes_of_reshapes() -> None:
+    """Only the last stays; one that something else reads, or an output, stays too."""
+    nodes = [
+        placeholder("x", 2, 3, 4),
+        const("s", [6, 4]),
+        const("t", [4, 6]),
+        const("u", [24]),
+        make("a", "Reshape", "x", "s"),
+        make("b", "Reshape", "a", "t"),
+        make("c", "Reshape", "b", "u"),
+        make("d", "Relu", "b"),
+    ]
+    ir, counts = _apply(graph(*nodes), ["c", "d"], passes.drop_reshaped_reshapes)
+    assert counts == [1]
+    assert [op.name for op in ir.ops] == ["b", "c", "d"]
+    _, counts = _apply(graph(*nodes), ["a", "c"], passes.drop_reshaped_reshapes)
+    assert counts == [1]
+
+
 def test_settle_concat_axes() -> None:
     """The axis becomes an attribute counted from the front; a shared axis serves both."""
     nodes = graph(
@@ -274,7 +293,7 @@ class TestSplitBatchNorms:
         values: dict[str, Any] = {item.name: item.attrs.get("value") for item in nodes}
         gamma, variance = values["n/gamma"], values["n/variance"]
         scale = gamma * (1 / np.sqrt(variance + np.float32(0.001)))
-        np.testing.assert_array_equal(_data(ir, "n_scale"), scale)
+        np.testing.assert_array_equal(_data(ir, "n_mul_0_param"), scale)
 
     def test_standing_alone_at_the_output(self) -> None:
         """The addition makes the output, under its name."""
@@ -301,7 +320,7 @@ class TestSplitBatchNorms:
         ]
         ir = imported(Graph(tuple(bad)), "n")
         passes.split_batch_norms(ir)
-        assert np.isnan(_data(ir, "n_scale")).tolist() == [True, False, False]
+        assert np.isnan(_data(ir, "n_mul_0_param")).tolist() == [True, False, False]
 
 
 ARITHMETIC = (passes.split_batch_norms, passes.fold_arithmetic)
@@ -322,7 +341,7 @@ class TestFoldArithmetic:
         assert {value.name for value in ir.values()} == {"x", "w", "c_bias", "y"}
 
     def test_a_filter_of_two_convolutions(self) -> None:
-        """Each gets its own filter: what the batch norms do differs."""
+        """The filter stays one, and the multiplications with it: copies would cost more."""
         nodes = graph(
             X,
             const("w", randn(RNG, 1, 1, 3, 4)),
@@ -332,10 +351,24 @@ class TestFoldArithmetic:
             batch_norm("z", "d", 4, RNG),
         )
         ir, counts = _apply(nodes, ["y", "z"], *ARITHMETIC)
-        assert counts == [2, 4]
-        first, second = ir.ops
-        assert first.inputs[1] is not second.inputs[1]
-        assert {first.inputs[1].name, second.inputs[1].name} == {"w", "c/w"}
+        assert counts == [2, 0]
+        assert _kinds(ir) == ["conv2d", "conv2d", "mul", "add", "mul", "add"]
+        assert ir.ops[0].inputs[1] is ir.ops[1].inputs[1]
+
+    def test_biases_of_a_shared_filter(self) -> None:
+        """They do not touch the filter, and are folded."""
+        nodes = graph(
+            X,
+            const("w", randn(RNG, 1, 1, 3, 4)),
+            const("b", randn(RNG, 4)),
+            conv("c", "x", "w"),
+            conv("d", "x", "w", strides=(2, 2)),
+            make("y", "BiasAdd", "c", "b"),
+            make("z", "BiasAdd", "d", "b"),
+        )
+        ir, counts = _apply(nodes, ["y", "z"], *ARITHMETIC)
+        assert counts == [0, 2]
+        assert _kinds(ir) == ["conv2d", "conv2d"]
 
     def test_a_filter_that_is_an_output(self) -> None:
         """The output keeps the filter as it was."""

@@ -139,6 +139,20 @@ def replace_squeeze(graph: Graph) -> int:
     return count
 
 
+def drop_reshaped_reshapes(graph: Graph) -> int:
+    """Drop reshapes that are only read by reshapes: the last shape alone counts."""
+    count = 0
+    for op in graph.ops:
+        result = op.output if op.kind == "reshape" else None
+        if result is None or graph.is_output(result):
+            continue
+        if all(user.kind == "reshape" and user.inputs[1] is not result for user in result.users):
+            graph.replace_uses(result, op.inputs[0])
+            graph.remove(op)
+            count += 1
+    return count
+
+
 def settle_concat_axes(graph: Graph) -> int:
     """Turn the axis of a concatenation from an input into an attribute."""
     count = 0
@@ -313,6 +327,7 @@ PASSES: Sequence[Pass] = (
     settle_concat_axes,
     settle_operands,
     replace_squeeze,
+    drop_reshaped_reshapes,
     replace_constant_subtractions,
     fuse_dilations,
     split_batch_norms,

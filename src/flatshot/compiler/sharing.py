@@ -14,6 +14,8 @@ from flatshot.formats.graphdef import Array
 
 # TOCO leaves smaller twins alone (`--dedupe_array_min_size_bytes`): shapes, mostly.
 _LEAST_BYTES = 64
+# Larger ones than any filter are not compared: a broadcast number may claim gigabytes.
+_MOST_BYTES = 2**26
 # Elements that tell constants of one shape apart before all of them are compared.
 _SAMPLE = 61
 
@@ -75,7 +77,8 @@ def share_constants(graph: Graph) -> int:
     known: dict[tuple[object, ...], list[Value]] = {}
     done: set[int] = set()
     for _, _, value, data in list(_constants(graph)):
-        if id(value) in done or data.nbytes < _LEAST_BYTES or graph.is_output(value):
+        fits = _LEAST_BYTES <= data.nbytes <= _MOST_BYTES
+        if id(value) in done or not fits or graph.is_output(value):
             continue
         done.add(id(value))
         alike = known.setdefault(_likeness(value, data), [])
