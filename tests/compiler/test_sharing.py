@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from flatshot.compiler.convert import convert
+from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
 from tests import families
 
