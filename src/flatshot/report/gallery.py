@@ -16,7 +16,7 @@ from flatshot.report.photographs import (
     overlaps,
     photograph,
 )
-from flatshot.report.study import FALSE_ALARM, FOUND, OVERLAP, Study
+from flatshot.report.study import FALSE_ALARM, FOUND, Doubt, Study
 
 WORST, MISSED, SUSPICIOUS, DISAGREEMENTS = 12, 8, 8, 8
 # F1 of a photograph with fewer objects is a matter of luck.
@@ -172,24 +172,23 @@ def suspicious(viewer: Viewer) -> tuple[Gallery, int, int]:
 
     hotcoco names them; what the model is sure of is a box from the threshold up.
     """
-    told = viewer.study.evaluator.image_diagnostics(OVERLAP, viewer.threshold)["label_errors"]
-    absent = sum(error["type"] == "missing_annotation" for error in told)
-    chosen: dict[int, dict[str, object]] = {}
-    for error in sorted(told, key=lambda error: (-error["dt_score"], error["dt_id"])):
-        chosen.setdefault(int(error["image_id"]), error)
+    study = viewer.study
+    told = study.doubts(viewer.threshold)
+    absent = sum(doubt.object is None for doubt in told)
+    chosen: dict[int, Doubt] = {}
+    for doubt in told:
+        chosen.setdefault(int(study.detections[doubt.box, 0]), doubt)
         if len(chosen) == SUSPICIOUS:
             break
-    origin = credits(viewer.study.dataset, chosen)
+    origin = credits(study.dataset, chosen)
     shown = []
-    for identity, error in chosen.items():
-        row = int(str(error["dt_id"])) - 1
-        shapes = [viewer.detection(row, "fp", rank=2)]
+    for identity, doubt in chosen.items():
+        shapes = [viewer.detection(doubt.box, "fp", rank=2)]
         line = "Nothing is annotated there"
-        if error["gt_id"] is not None:
-            other = int(str(error["gt_id"])) - 1
-            shapes.append(viewer.object(other, "tr"))
-            line = f"Annotated as {viewer.name_of(viewer.study.truth.category_ids[other])}"
-        found = viewer.study.detections[row]
+        if doubt.object is not None:
+            shapes.append(viewer.object(doubt.object, "tr"))
+            line = f"Annotated as {viewer.name_of(study.truth.category_ids[doubt.object])}"
+        found = study.detections[doubt.box]
         title = f"{viewer.name_of(found[6])}, {words.bound(found[5])}"
         shown.append(_show(viewer, identity, shapes, Caption(title, "", (line,)), origin))
     return Gallery(_there(shown), total=len(told)), absent, len(told) - absent

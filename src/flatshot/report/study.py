@@ -4,7 +4,7 @@ hotcoco matches and counts, as for the figures themselves (`evaluation.metrics`)
 turned into arrays here once, a row a detection and a row an object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,12 @@ from flatshot.evaluation.metrics import FloatArray
 OVERLAP = 0.5
 
 FOUND, FALSE_ALARM, IGNORED = 1, 0, -1
+
+# Images that hotcoco tells of at once.
+PORTION = 500
+
+Places = npt.NDArray[np.int64]
+Rows = Places | slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,19 @@ class Matches:
     found: npt.NDArray[np.int64]
     finder: npt.NDArray[np.int64]
     counts: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A sure box that the annotations contradict, by rows.
+
+    Attributes:
+        box: the detection.
+        object: the object of another class that lies there, or None where nothing is annotated.
+    """
+
+    box: int
+    object: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,29 +118,33 @@ class Study:
 
     @cached_property
     def evaluator(self) -> Any:
-        """The `hotcoco.COCOeval` of the run, accumulated.
+        """The `hotcoco.COCOeval` of the run, accumulated."""
+        everything = slice(None)
+        evaluator = self._evaluate(self.images, everything, everything)
+        evaluator.accumulate()
+        return evaluator
 
-        Ids of objects and detections are their rows plus one.
+    def _evaluate(self, images: Sequence[DatasetImage], objects: Rows, boxes: Rows) -> Any:
+        """Hotcoco's evaluation of some images, with their rows of the truth and the detections.
+
+        Ids of objects and detections are places among those rows, plus one.
         """
         import hotcoco
 
         truth = self.truth
         ground = hotcoco.COCO.from_arrays(
-            [{"id": image.id, "width": 0, "height": 0} for image in self.images],
+            [{"id": image.id, "width": 0, "height": 0} for image in images],
             # Two categories of one name stay two.
             [{"id": key, "name": str(key)} for key in self.categories],
-            truth.image_ids,
-            truth.category_ids,
-            truth.boxes,
-            ids=np.arange(1, len(truth) + 1),
-            area=truth.areas,
-            iscrowd=truth.crowds,
+            truth.image_ids[objects],
+            truth.category_ids[objects],
+            truth.boxes[objects],
+            area=truth.areas[objects],
+            iscrowd=truth.crowds[objects],
         )
-        evaluator: Any = hotcoco.COCOeval(ground, ground.load_res(self.detections), "bbox")
-        parameters = evaluator.params
-        parameters.img_ids = [image.id for image in self.images]
+        evaluator: Any = hotcoco.COCOeval(ground, ground.load_res(self.detections[boxes]), "bbox")
+        evaluator.params.img_ids = [image.id for image in images]
         evaluator.evaluate()
-        evaluator.accumulate()
         return evaluator
 
     @cached_property
@@ -132,16 +155,43 @@ class Study:
     @cached_property
     def matches(self) -> Matches:
         """Which box found which object."""
-        told = self.evaluator.image_diagnostics(OVERLAP, OVERLAP)
         status = np.full(len(self.detections), IGNORED, np.int8)
         found = np.full(len(self.detections), -1, np.int64)
         finder = np.full(len(self.truth), -1, np.int64)
-        for identity, word in told["dt_status"].items():
-            status[identity - 1] = FOUND if word == "tp" else FALSE_ALARM
-        for identity, other in told["dt_match"].items():
-            found[identity - 1] = other - 1
-            finder[other - 1] = identity - 1
+        for told, objects, boxes in self._diagnostics(-np.inf, OVERLAP):
+            for identity, word in told["dt_status"].items():
+                status[boxes[identity - 1]] = FOUND if word == "tp" else FALSE_ALARM
+            for identity, other in told["dt_match"].items():
+                row, hit = boxes[identity - 1], objects[other - 1]
+                found[row], finder[hit] = hit, row
         return Matches(status, found, finder, ~self.truth.crowds)
+
+    def doubts(self, threshold: float) -> list[Doubt]:
+        """The boxes from `threshold` up that the annotations contradict, the surest first."""
+        doubts = [
+            Doubt(
+                int(boxes[error["dt_id"] - 1]),
+                None if error["gt_id"] is None else int(objects[error["gt_id"] - 1]),
+            )
+            for told, objects, boxes in self._diagnostics(threshold, threshold)
+            for error in told["label_errors"]
+        ]
+        return sorted(doubts, key=lambda doubt: (-self.detections[doubt.box, 5], doubt.box))
+
+    def _diagnostics(self, lowest: float, sure: float) -> Iterator[tuple[Any, Places, Places]]:
+        """Hotcoco's word on each box of at least `lowest`, with the rows that its ids stand for.
+
+        It gives a dictionary entry a box, and images know nothing of one another: so they are
+        taken in portions.
+        """
+        kept = np.flatnonzero(self.detections[:, 5] >= lowest)
+        for start in range(0, len(self.images), PORTION):
+            images = self.images[start : start + PORTION]
+            ids = [image.id for image in images]
+            objects = np.flatnonzero(np.isin(self.truth.image_ids, ids))
+            boxes = kept[np.isin(self.detections[kept, 0], ids)]
+            evaluator = self._evaluate(images, objects, boxes)
+            yield evaluator.image_diagnostics(OVERLAP, sure), objects, boxes
 
     @property
     def settings(self) -> Mapping[str, Any]:
