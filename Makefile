@@ -1,4 +1,4 @@
-# Every target does its own set-up: a clean machine needs Python 3.10-3.13, make and pip's registry.
+# Every target does its own set-up: a clean machine needs Python 3.10 or newer, make and pip's registry.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -26,6 +26,12 @@ test: $(READY)  ## run every test (FLATSHOT_TEST_DATA=DIR adds those on real dat
 quick: $(READY)  ## run the everyday tests, in under a minute
 	$(BIN)/python -m pytest -n 2 -m "not slow and not network"
 
+versions: $(READY)  ## run the everyday tests on the oldest and the newest Python here too
+	set -e; $(BIN)/python -m tests.pythons >$(VENV)/pythons; \
+	while read -r version python; do \
+	    $(MAKE) quick PYTHON="$$python" VENV=$(VENV)-$$version </dev/null; \
+	done <$(VENV)/pythons
+
 check: $(READY)  ## ruff, format, mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +45,6 @@ bench: $(READY)  ## print tables of speed and memory ratios
 	$(BIN)/python -m bench
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install demo test quick check format bench clean
+.PHONY: help install demo test quick versions check format bench clean
