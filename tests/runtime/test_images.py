@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from flatshot.errors import ConfigError, FileError, ImageError
 from flatshot.runtime import images
 
+PILLOW = int(PIL.__version__.split(".")[0])
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
@@ -154,8 +155,9 @@ def test_numbers_without_a_range_are_refused(pixels: Any, says: str) -> None:
 
 def test_colour_spaces_without_a_way_to_rgb_are_refused() -> None:
     """By name, and not as damaged."""
-    data = encoded(picture(mode="RGB").convert("YCbCr"), "TIFF")
-    assert images.decode(data).shape == (37, 53, 3)
+    if PILLOW >= 13:  # 12 cannot read the TIFF that it wrote itself
+        data = encoded(picture(mode="RGB").convert("YCbCr"), "TIFF")
+        assert images.decode(data).shape == (37, 53, 3)
     lab = Image.frombytes("LAB", (2, 2), bytes(12))
     with pytest.raises(ImageError, match="LAB"):
         images.decode(encoded(lab, "TIFF"))
@@ -331,8 +333,8 @@ def test_pillow_resize_is_pillow(
     """To the bit, channel by channel, as Pillow 13 does; older ones round in another order."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*old, channels), np.uint8)
     got = images.resize(pixels, *new, "pillow")
-    # Each order is within a level of the true value: half of it lost between the passes, half after.
-    off = 0 if int(PIL.__version__.split(".")[0]) >= 13 else 2
+    # Each order is within a level of the true value: half is lost between the passes, half after.
+    off = 0 if PILLOW >= 13 else 2
     for channel in range(channels):
         plane = Image.fromarray(pixels[:, :, channel])
         want = np.asarray(plane.resize(new[::-1], Image.Resampling.BILINEAR))
