@@ -55,7 +55,10 @@ def check_levels(
         f"feature_extractor.fpn.min_level: {fpn.min_level}; the network has layers of the levels "
         f"2 to {TOP_LEVEL}",
     )
-    check_halving(config, image_size, (fpn.min_level, min(fpn.max_level, TOP_LEVEL)), problems)
+    # With explicit padding the larger map is cut to the smaller.
+    if not config.use_explicit_padding:
+        levels = (fpn.min_level, min(fpn.max_level, TOP_LEVEL))
+        check_halving(config, image_size, levels, problems)
 
 
 def check_halving(
