@@ -93,3 +93,20 @@ def _find(data: bytes | memoryview) -> tuple[str, str] | None:
     return next(
         ((kind, advice) for pattern, kind, advice in _COMPILED if pattern.match(head)), None
     )
+
+
+def is_markup(data: bytes) -> bool:
+    """Whether the bytes begin as HTML, XML or a pointer in place of the file does."""
+    kind = kind_of(data) or ""
+    return any(word in kind for word in ("HTML", "XML", "SVG", "pointer", "server"))
+
+
+def decode_text(data: bytes) -> str:
+    """The text in `data`: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")

@@ -106,6 +106,13 @@ def labels_in_force(
             return None
     else:
         found = labels if isinstance(labels, Labels) else load_labels(labels)
+    if found is not None and found.by_place and len(found) == num_classes + 1:
+        _LOG.warning(
+            "the list has one name more than the model has classes: its first, %r, is taken for "
+            "the background's",
+            found.name(0),
+        )
+        found = found.without_first()
     if found is not None and len(found) != num_classes:
         _LOG.warning(
             "the labels go up to class %d and the model has %d: names may be those of others",

@@ -5,15 +5,17 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from flatshot.errors import FormatError
 from flatshot.formats.files import StrPath, read_bytes
+from flatshot.formats.sniffing import decode_text, is_markup, mistaken
+from flatshot.runtime.label_lists import is_label_map, names_nothing, read_lines, read_list
 
-# First lines that stand for the background, which classes here do not count.
-_BACKGROUND = {"???", "background", "__background__"}
+_LABEL_MAP_SUFFIXES = {".pbtxt", ".pbtext", ".prototxt", ".textproto"}
+
 # Labels packed into a model: no class list is larger, and a zip file can unfold to anything.
 _MAX_PACKED = 4 << 20
 # What zipfile raises on archives that are damaged, encrypted or packed in unusual ways.
@@ -29,9 +31,16 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Labels:
-    """Names by class index, from 0 without the background; not every index needs one."""
+    """Names by class index, from 0 without the background; not every index needs one.
+
+    Attributes:
+        names: class index -> name.
+        by_place: only their order in a list numbers the names, so that one more of them than the
+            model has classes means that the list begins with the background.
+    """
 
     names: Mapping[int, str]
+    by_place: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
@@ -44,39 +53,56 @@ class Labels:
         """One more than the highest index that has a name."""
         return max(self.names, default=-1) + 1
 
+    def without_first(self) -> "Labels":
+        """The labels without that of class 0, each of the others a class lower."""
+        return Labels({index - 1: name for index, name in self.names.items() if index})
+
 
 def load_labels(path: StrPath) -> Labels:
-    """The labels in the file at `path`: a `.pbtxt` label map, or text with a name a line.
+    """The labels in the file at `path`: a label map, or a list of names in one of many forms.
+
+    What it holds decides, not its suffix: a label map of the Object Detection API, a name a line
+    (with or without its number), JSON (a list, names by number, an annotation file), two columns
+    divided by commas, the YAML of a YOLO data set.
 
     Raises:
         FileError: it is missing, a directory, or unreadable.
-        FormatError: it holds no labels; the message names it.
+        FormatError: it holds no labels; the message names it, and says what it is if it is known.
     """
+    data = read_bytes(path)
     try:
-        text = read_bytes(path).decode("utf-8-sig")
-        return parse_label_map(text) if Path(path).suffix == ".pbtxt" else parse_lines(text)
+        return _parse(decode_text(data), Path(path).suffix.lower() in _LABEL_MAP_SUFFIXES)
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: labels must be UTF-8 text: {error}") from error
+        other = mistaken(data, "a list of names")
+        raise FormatError(f"{path}: {other or f'labels must be UTF-8 text: {error}'}") from error
     except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+        other = mistaken(data, "a list of names") if is_markup(data) else None
+        raise FormatError(f"{path}: {other or error}") from error
+
+
+def _parse(text: str, label_map: bool) -> Labels:
+    if "\0" in text:
+        raise FormatError("no text: labels are a name a line")
+    if is_label_map(text) or label_map:
+        return parse_label_map(text)
+    if is_markup(text[:4096].encode()) or (text.lstrip()[:1] == "<" and "</" in text):
+        raise FormatError("XML or HTML, no list of names")
+    found = read_list(text)
+    return Labels(found.names, found.by_place)
 
 
 def parse_lines(text: str) -> Labels:
     """Labels from text with a name a line, line i being class i.
 
     A first line that names the background (`???`, `background`) does not count. Later lines of
-    `???`, and empty ones, are classes without a name.
+    `???`, and empty ones, are classes without a name. Lines that all begin with their numbers are
+    numbered by those.
 
     Raises:
         FormatError: there is no name in it.
     """
-    lines = [line.strip() for line in text.splitlines()]
-    if lines and lines[0].lower() in _BACKGROUND:
-        del lines[0]
-    names = {index: line for index, line in enumerate(lines) if line not in ("", "???")}
-    if not names:
-        raise FormatError("no labels: expected a name a line")
-    return Labels(names)
+    found = read_lines(text)
+    return Labels(found.names, found.by_place)
 
 
 _TOKEN = re.compile(
@@ -98,7 +124,9 @@ def parse_label_map(text: str) -> Labels:
     passed over, with whatever they contain. Id 0, the background, is left out.
 
     Raises:
-        FormatError: it is no label map, an item lacks its id, or two items share one.
+        FormatError: it is no label map, an item lacks its id, two items share one, or one of id 0
+            has a name that is not the background's: TensorFlow refuses those, and whoever counted
+            from 0 would find all names moved by one.
     """
     tokens = _tokens(text)
     names: dict[int, str] = {}
@@ -110,6 +138,11 @@ def parse_label_map(text: str) -> Labels:
         number = _identifier(fields)
         if number - 1 in names:
             raise FormatError(f"two items of the label map have id {number}")
+        name = fields.get("display_name") or fields.get("name") or ""
+        if number == 0 and name and not names_nothing(name):
+            raise FormatError(
+                f"the item {name!r} has id 0, which is the background's: number the items from 1"
+            )
         if number > 0:
             names[number - 1] = fields.get("display_name") or fields.get("name") or f"id {number}"
     if not names:
