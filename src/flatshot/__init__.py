@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from flatshot.compiler.compile import Model
     from flatshot.conversion.convert import convert
     from flatshot.errors import FlatshotError
-    from flatshot.evaluation.comparison import Comparison, compare
     from flatshot.evaluation.dataset import CocoDataset
-    from flatshot.evaluation.evaluate import Result, evaluate
+    from flatshot.evaluation.evaluate import evaluate
+    from flatshot.evaluation.result import Result
     from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
     from flatshot.formats.graph_files import load_graph
     from flatshot.formats.graphdef import Graph
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flatshot.inspection.inspect import Inspection, inspect
     from flatshot.models.export import export
     from flatshot.records.store import Records
+    from flatshot.runtime.comparison import Comparison, compare
     from flatshot.runtime.detections import Detections
     from flatshot.runtime.detector import Detector
 
@@ -58,7 +59,7 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "flatshot.formats.checkpoint",
     "CocoDataset": "flatshot.evaluation.dataset",
-    "Comparison": "flatshot.evaluation.comparison",
+    "Comparison": "flatshot.runtime.comparison",
     "Detections": "flatshot.runtime.detections",
     "Detector": "flatshot.runtime.detector",
     "FlatshotError": "flatshot.errors",
@@ -67,8 +68,8 @@ _HOMES = {
     "Model": "flatshot.compiler.compile",
     "PostProcessSettings": "flatshot.formats.postprocess",
     "Records": "flatshot.records.store",
-    "Result": "flatshot.evaluation.evaluate",
-    "compare": "flatshot.evaluation.comparison",
+    "Result": "flatshot.evaluation.result",
+    "compare": "flatshot.runtime.comparison",
     "convert": "flatshot.conversion.convert",
     "evaluate": "flatshot.evaluation.evaluate",
     "export": "flatshot.models.export",

@@ -41,6 +41,7 @@ class PlannedDetector:
         self.resize = "tensorflow"
         self.postprocess = postprocess
         self.threads = 1
+        self.anchors: Any = None
         self.labels: Labels | None = None
         self._delay = delay
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flatshot.errors import ConfigError, DatasetError, ModelError
+from flatshot.evaluation import machine
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import Progress, Result, evaluate
 from flatshot.evaluation.metrics import ROW
+from flatshot.evaluation.timing import Latency
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import Labels
 from tests.evaluation.conftest import PlannedDetector, planned, write_dataset
@@ -196,6 +200,54 @@ def test_an_image_that_was_mended(grey: CocoDataset, tmp_path: Path) -> None:
     same(result, evaluate(planned(), grey))
 
 
+def test_an_image_that_changed(grey: CocoDataset, tmp_path: Path) -> None:
+    """Another file under the same name runs again: what the journal knows is of the old one."""
+    journal = tmp_path / "run.journal"
+    evaluate(planned(), grey, resume=journal)
+    Image.new("RGB", (40, 24), (99,) * 3).save(grey.images[4].path)
+    detector = PlannedDetector()
+    result = evaluate(cast(Detector, detector), grey, resume=journal, latency_images=0)
+    assert detector.seen == ["004.png"]
+    same(result, evaluate(planned(), grey))
+
+
+@pytest.mark.parametrize("what", ["anchors", "folder", "versions", "settings"])
+def test_a_journal_of_another_run(
+    grey: CocoDataset, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that detections depend on binds it: the message says what is different."""
+    journal = tmp_path / "run.journal"
+    evaluate(planned(), grey, resume=journal, latency_images=0)
+    detector, dataset = PlannedDetector(), grey
+    if what == "anchors":
+        detector.anchors = np.ones((1, 4), np.float32)
+    elif what == "folder":
+        shutil.copytree(grey.folder, tmp_path / "other")
+        dataset = CocoDataset(grey.folder.parent, images=tmp_path / "other")
+    elif what == "versions":
+        now = machine.versions() | {"numpy": "1.0"}
+        monkeypatch.setattr("flatshot.evaluation.run.versions", lambda: now)
+    else:
+        detector.settings = detector.settings.override(score_threshold=0.25)
+    with pytest.raises(ConfigError, match=f"is of another run: .*{what}.* was .*, is "):
+        evaluate(cast(Detector, detector), dataset, resume=journal, latency_images=0)
+    assert detector.seen == []
+
+
+def test_the_arrays_behind_the_figures(grey: CocoDataset) -> None:
+    """The figures are means of the curves, the sums are sums of the times."""
+    result = evaluate(planned(), grey, count=4, latency_images=2)
+    assert result.curves.precision.shape == (10, 101, 3, 4, 3)
+    assert result.curves.recall.shape == (10, 3, 4, 3)
+    there = result.curves.precision[:, :, :, 0, 2]
+    assert result.mAP == float(np.mean(there[there > -1]))
+    assert result.times.image_ids.tolist() == [0, 1, 2, 3]
+    assert result.times.sizes.tolist() == [[40, 20 + number] for number in range(4)]
+    assert result.timing.detection == result.times.seconds[:, 2:].sum()
+    assert result.times.latency_ids.tolist() == [0, 1]
+    assert result.timing.latency == Latency.of(result.times.latency)
+
+
 def test_a_journal_of_a_larger_run(grey: CocoDataset, tmp_path: Path) -> None:
     """Images of the journal that were not asked for this time do not count."""
     journal = tmp_path / "run.journal"
@@ -233,13 +285,13 @@ def test_kill_and_resume(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         lines.append(journal.read_bytes().count(b"\n"))
-    assert lines[1] < lines[2] < lines[3] < 61, "the runs were to die in the middle"
+    assert lines[1] < lines[2] < lines[3] < 62, "the runs were to die in the middle"
     dataset = CocoDataset(root)
     detector = PlannedDetector()
     result = evaluate(cast(Detector, detector), dataset, resume=journal, latency_images=0)
-    assert len(detector.seen) == 61 - lines[3]
-    assert result.resumed == lines[3] - 1
-    texts = journal.read_text().splitlines()[1:]
+    assert len(detector.seen) == 62 - lines[3]
+    assert result.resumed == lines[3] - 2
+    texts = journal.read_text().splitlines()[2:]
     images = [json.loads(text.partition(" ")[2])["image"] for text in texts]
     assert sorted(images) == list(range(60))
     same(result, evaluate(planned(), dataset))

@@ -1,5 +1,6 @@
 """The journal keeps outcomes exactly, survives being torn, and refuses what is not its own."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def write(path: Path, numbers: range = range(4)) -> bytes:
     return path.read_bytes()
 
 
+def lines(content: bytes) -> list[bytes]:
+    """The lines of a journal."""
+    return content.splitlines(keepends=True)
+
+
 def test_outcomes_come_back(tmp_path: Path) -> None:
     """Detections bit by bit, and no failures; the file's folder is made."""
     path = tmp_path / "deep" / "run.journal"
@@ -83,34 +89,55 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
     """Cut anywhere, it gives back the whole lines, and goes on from there."""
     path = tmp_path / "run.journal"
     whole = write(path, range(3))
+    rest = [line for line in lines(whole) if b"journal" not in line[9:20]]
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
         with Journal(path, HEADER) as journal:
             there = sorted(journal.outcomes)
-            assert there == list(range(max(whole[:cut].count(b"\n") - 1, 0)))
+            assert there == list(range(max(whole[:cut].count(b"\n") - 2, 0)))
             for number in range(len(there), 3):
                 journal.add(outcome(number))
-        assert path.read_bytes() == whole
+        now = path.read_bytes()
+        if cut > whole.index(b"\n", whole.index(b"\n") + 1):
+            assert now == whole
+        else:  # the name of the journal is drawn anew
+            assert [line for line in lines(now) if b"journal" not in line[9:20]] == rest
+            assert len(lines(now)) == len(rest) + 1
+
+
+def test_its_name_stays(tmp_path: Path) -> None:
+    """Drawn once, whoever opens it later; another journal has another."""
+    paths = [tmp_path / name for name in "ab"]
+    uids = []
+    for path in (*paths, *paths):
+        with Journal(path, HEADER) as journal:
+            uids.append(journal.uid)
+            journal.add(outcome(1))
+    assert uids[:2] == uids[2:]
+    assert len({*uids}) == 2
+    assert all(len(uid) == 32 for uid in uids)
 
 
 def test_damage_in_the_middle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A changed line is noticed by its checksum: its image runs again."""
     path = tmp_path / "run.journal"
-    lines = write(path).splitlines(keepends=True)
-    lines[2] = lines[2].replace(b'"size":[640', b'"size":[641')
-    path.write_bytes(b"".join(lines))
+    parts = lines(write(path))
+    parts[3] = parts[3].replace(b'"size":[640', b'"size":[641')
+    path.write_bytes(b"".join(parts))
     with Journal(path, HEADER) as journal:
         assert sorted(journal.outcomes) == [0, 2, 3]
     assert "1 damaged lines" in caplog.text
 
 
-def test_a_line_twice_counts_once(tmp_path: Path) -> None:
-    """The first one holds."""
+def test_an_image_twice_counts_once(tmp_path: Path) -> None:
+    """The later one holds: the image changed in between."""
     path = tmp_path / "run.journal"
-    whole = write(path)
-    path.write_bytes(whole + whole.splitlines(keepends=True)[1])
+    write(path)
     with Journal(path, HEADER) as journal:
-        assert len(journal.outcomes) == 4
+        journal.add(dataclasses.replace(outcome(1), width=7, stamp=(3, 4)))
+    with Journal(path, HEADER) as journal:
+        assert sorted(journal.outcomes) == [0, 1, 2, 3]
+        assert (journal.outcomes[1].width, journal.outcomes[1].stamp) == (7, (3, 4))
 
 
 def test_another_run(tmp_path: Path) -> None:

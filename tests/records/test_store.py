@@ -54,8 +54,14 @@ def test_a_result_comes_back(store: Records, tmp_path: Path) -> None:
     uid = store.add_result(result, name="run", tags=["a"], model="detect.tflite")
     record = store.get(uid)
     assert record.content == {"model": "detect.tflite", **result.to_json()}
-    assert record.content["model_sha256"] == result.model_sha256
+    assert record.content["model_sha256"] == result.run.model
     np.testing.assert_array_equal(store.detections(record), result.detections)
+    for kept, had in (
+        (store.curves(record), result.curves),
+        (store.times(record), result.times),
+    ):
+        for name, value in vars(had).items():
+            np.testing.assert_array_equal(getattr(kept, name), value)
 
 
 def test_lookup(store: Records) -> None:

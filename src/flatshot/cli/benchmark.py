@@ -167,10 +167,11 @@ def command(model: str, **options: Any) -> None:
 
 
 def _run(detector: "Detector", dataset: "CocoDataset", options: dict[str, Any]) -> "Result":
-    from flatshot.evaluation.evaluate import evaluate, run_header
+    from flatshot.evaluation.evaluate import evaluate
+    from flatshot.evaluation.run import Run
 
-    header = run_header(detector, dataset, options["rounding"], options["workers"])
-    journal, own = _journal(options["resume"], header)
+    run = Run.of(detector, dataset, rounding=options["rounding"], workers=options["workers"])
+    journal, own = _journal(options["resume"], run.to_json())
     try:
         with show_progress(options["verbose"]) as progress:
             result = evaluate(
@@ -368,7 +369,7 @@ def _times_table(result: "Result") -> str:
             values = (1000 * value for value in asdict(getattr(latency, name)).values())
             label = "NMS" if name == "nms" else name
             lines.append(f"{label:12}" + "".join(f"{value:9.2f}" for value in values))
-        if result.options["postprocess"] == "op":
+        if result.run.postprocess == "op":
             lines.append("(the model's own operator does the NMS: its time is in the network's)")
     workers, each = result.timing.workers, result.options["worker_threads"]
     team = f"{workers} interpreter{'s' * (workers > 1)} of {each} thread{'s' * (each > 1)}"

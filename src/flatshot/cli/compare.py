@@ -9,7 +9,7 @@ import click
 
 from flatshot.cli.places import place
 from flatshot.cli.tables import table
-from flatshot.evaluation.comparison import TensorDifference, compare
+from flatshot.runtime.comparison import TensorDifference, compare
 
 
 @click.command()

@@ -1,33 +1,28 @@
-"""The benchmark loop: a detector over a data set, to COCO figures and true times.
+"""The benchmark: a detector over a data set, to COCO figures and true times.
 
-Latency is measured first, one image at a time while nothing else runs. Then one single-thread
-interpreter a core works through the images in threads of this process: LiteRT releases Python's
-lock while it computes, and reading and resizing an image fits beside another one's network. Of
-each image only its detections stay, as small arrays, and a line in the journal where there is one.
+One single-thread interpreter a core works through the images. Of each image only its detections
+stay, as small arrays, and a line in the journal where there is one. Latency is measured after
+that, one image at a time while nothing else runs: what is interrupted there has lost nothing.
 """
 
 import contextlib
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Generator, Sequence
 
-from flatshot.errors import ConfigError, DatasetError, FileError, ImageError
-from flatshot.evaluation import diagnosis
+from flatshot.errors import ConfigError
 from flatshot.evaluation.dataset import CocoDataset, DatasetImage
 from flatshot.evaluation.journal import Journal
-from flatshot.evaluation.machine import cores, machine, versions
+from flatshot.evaluation.loop import OnProgress, Progress, Team, look
+from flatshot.evaluation.machine import cores
 from flatshot.evaluation.matching import By, match
-from flatshot.evaluation.metrics import CocoFigures, FloatArray, score
-from flatshot.evaluation.outcome import Outcome, Rounding, coco_rows
-from flatshot.evaluation.sizes import settle
-from flatshot.evaluation.timing import Latency, Timing
+from flatshot.evaluation.outcome import Outcome, Rounding, stamp
+from flatshot.evaluation.result import Measured, Result, conclude
+from flatshot.evaluation.run import Run
 from flatshot.formats.files import StrPath
-from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime.detector import Detector
+
+__all__ = ["Progress", "Result", "evaluate"]
 
 LOG = logging.getLogger("flatshot")
 
@@ -35,127 +30,6 @@ LOG = logging.getLogger("flatshot")
 LATENCY_IMAGES = 100
 # The first runs of an interpreter touch its memory for the first time.
 WARM_UP_IMAGES = 3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: called after each image, and once before the first.
-
-    Attributes:
-        done: images behind us, those of the journal included.
-        total: images of this pass.
-        repetition: which pass over the images, from 1.
-        image: the image just finished, or None at the beginning of a pass.
-        outcome: what was found on it, or None likewise.
-    """
-
-    done: int
-    total: int
-    repetition: int
-    image: DatasetImage | None
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """How good and how fast a detector is on a data set.
-
-    Attributes:
-        figures: the twelve COCO figures, on the processed images only.
-        per_class: category name -> AP@[.50:.95]; -1 where the category is on no image.
-        timing: the times, see `Timing`.
-        settings: the settings of the post-processing in force.
-        options: resize, rounding, threads and all else that the run was asked for.
-        model_sha256: of the model's bytes.
-        dataset_sha256: of the annotation file's bytes.
-        images: how many images were processed, and so count.
-        resumed: how many of them came out of the journal.
-        missing: images that the data set lists and does not have.
-        unreadable: name -> reason of the images that could not be read.
-        skipped: why annotations were left out -> how many.
-        unknown: detections of categories that the data set does not know; they do not count.
-        detections: (n, 7) float64 rows as `metrics.ROW`, pixels; those that the figures are of.
-        machine: what it ran on.
-        versions: of Flatshot, Python and the libraries.
-    """
-
-    figures: CocoFigures
-    per_class: Mapping[str, float] = field(repr=False)
-    timing: Timing
-    settings: PostProcessSettings
-    options: Mapping[str, Any]
-    model_sha256: str
-    dataset_sha256: str
-    images: int
-    resumed: int
-    missing: int
-    unreadable: Mapping[str, str]
-    skipped: Mapping[str, int]
-    unknown: int
-    detections: FloatArray = field(repr=False)
-    machine: Mapping[str, Any] = field(repr=False)
-    versions: Mapping[str, str] = field(repr=False)
-
-    @property
-    def mAP(self) -> float:  # noqa: N802 - the name of the original's summary
-        """AP@[.50:.95], all areas, 100 detections."""
-        return self.figures.mAP
-
-    @property
-    def recall(self) -> float:
-        """AR@100, all areas."""
-        return self.figures.recall
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it but the detections, as JSON values."""
-        timing = asdict(self.timing)
-        timing["images_per_second"] = list(self.timing.images_per_second)
-        return {
-            "mAP": self.mAP,
-            "recall": self.recall,
-            "metrics": self.figures.named(),
-            "per_class": dict(self.per_class),
-            "timing": timing,
-            "settings": asdict(self.settings),
-            "options": dict(self.options),
-            "model_sha256": self.model_sha256,
-            "dataset_sha256": self.dataset_sha256,
-            "images": self.images,
-            "resumed": self.resumed,
-            "detections": len(self.detections),
-            "left_out": {
-                "missing_images": self.missing,
-                "unreadable_images": dict(self.unreadable),
-                "annotations": dict(self.skipped),
-                "detections_of_unknown_categories": self.unknown,
-            },
-            "machine": dict(self.machine),
-            "versions": dict(self.versions),
-        }
-
-
-def worker_threads(detector: Detector, workers: int | None) -> int:
-    """Threads of each interpreter of the loop: one, or the detector's own if it works alone.
-
-    Many interpreters of one thread get more done than one of many threads; but whoever asks for a
-    single worker asks for the detector as it is, and LiteRT's operator does depend on its threads.
-    """
-    return detector.threads if workers == 1 else 1
-
-
-def run_header(
-    detector: Detector, dataset: CocoDataset, rounding: Rounding, workers: int | None
-) -> dict[str, Any]:
-    """What binds a journal: all that the detections of an image depend on, as JSON values."""
-    return {
-        "threads": worker_threads(detector, workers),
-        "model": detector.sha256,
-        "dataset": dataset.sha256,
-        "settings": asdict(detector.settings),
-        "resize": detector.resize,
-        "postprocess": detector.postprocess,
-        "rounding": rounding,
-    }
 
 
 def evaluate(
@@ -170,7 +44,7 @@ def evaluate(
     rounding: Rounding = "exact",
     categories: By = "auto",
     resume: StrPath | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: OnProgress | None = None,
     latency_images: int = LATENCY_IMAGES,
 ) -> Result:
     """Run `detector` over `dataset` and say how good and how fast it is.
@@ -204,6 +78,53 @@ def evaluate(
         DatasetError: no image is left to score.
         ModelError: the model fails on an image.
     """
+    check_numbers(count, skip, batch_size, workers, repetitions, latency_images)
+    images = dataset.select(None if count is None else count * batch_size, skip * batch_size)
+    matching = match(
+        detector.labels,
+        detector.settings.num_classes,
+        dataset.categories,
+        dataset.truth.category_ids,
+        categories,
+    )
+    run = Run.of(detector, dataset, rounding=rounding, workers=workers)
+    team = Team(detector, min(workers or cores(), len(images)), run.threads, look)
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(Journal(resume, run.to_json())) if resume else None
+        uid = journal.uid if journal else None
+        outcomes = known(journal, images)
+        fresh = len(images) - len(outcomes)
+        loop = _first_pass(team, images, outcomes, journal, progress)
+    again = [_repeat(team, images, number, progress) for number in range(2, repetitions + 1)]
+    latency = look_alone(detector, images[:latency_images])
+    options = {
+        "categories": matching.by,
+        "threads": detector.threads,
+        "workers": team.size,
+        "worker_threads": run.threads,
+        "count": count,
+        "skip": skip,
+        "batch_size": batch_size,
+        "repetitions": repetitions,
+    }
+    measured = Measured(team.graph_load, loop, team.size, fresh, again, latency, options, uid)
+    del team, journal  # their memory goes before scoring asks for its own
+    return conclude(run, dataset, images, outcomes, matching, measured)
+
+
+def check_numbers(
+    count: int | None,
+    skip: int,
+    batch_size: int,
+    workers: int | None,
+    repetitions: int,
+    latency_images: int,
+) -> None:
+    """Do nothing if all are in range.
+
+    Raises:
+        ConfigError: one is not; the message names it.
+    """
     for name, value, least in (
         ("count", 1 if count is None else count, 1),
         ("skip", skip, 0),
@@ -214,214 +135,84 @@ def evaluate(
     ):
         if value < least:
             raise ConfigError(f"{name} is {value}; it must be at least {least}")
-    images = dataset.select(None if count is None else count * batch_size, skip * batch_size)
-    matching = match(
-        detector.labels,
-        detector.settings.num_classes,
-        dataset.categories,
-        dataset.truth.category_ids,
-        categories,
-    )
-    threads = worker_threads(detector, workers)
-    team = _Team(detector, min(workers or cores(), len(images)), threads)
-    with contextlib.ExitStack() as stack:
-        header = run_header(detector, dataset, rounding, workers)
-        journal = stack.enter_context(Journal(resume, header)) if resume is not None else None
-        outcomes, loop = _first_pass(team, images, journal, progress)
-    resumed = sum(1 for image in images if journal and image.id in journal.outcomes)
-    again = [_repeat(team, images, number, progress) for number in range(2, repetitions + 1)]
-    # After the figures: what is interrupted here has lost nothing.
-    latency = _latency(detector, images[:latency_images])
-    graph_load, size = team.graph_load, team.size
-    del team, journal  # their memory goes before scoring asks for its own
 
-    done = [outcomes[image.id] for image in images]
-    good = [outcome for outcome in done if outcome.error is None]
-    unreadable = {
-        image.name: outcome.error
-        for image, outcome in zip(images, done, strict=True)
-        if outcome.error is not None
+
+def known(journal: Journal | None, images: Sequence[DatasetImage]) -> dict[int, Outcome]:
+    """What the journal knows of `images`, by id, unless their files have changed since."""
+    if journal is None:
+        return {}
+    found = {
+        image.id: journal.outcomes[image.id] for image in images if image.id in journal.outcomes
     }
-    if not good:
-        raise DatasetError(
-            f"none of the {len(images)} images could be read; the first: "
-            f"{next(iter(unreadable.values()))}"
+    changed = [
+        image
+        for image in images
+        if image.id in found and found[image.id].stamp != stamp(image.path)
+    ]
+    if changed:
+        LOG.warning(
+            "%d images have changed since the journal was written and run again; the first: %s",
+            len(changed),
+            changed[0].name,
         )
-    begin = time.perf_counter()
-    good = settle(images, good, dataset.truth)
-    rows, unknown = coco_rows(good, dataset.categories.keys(), rounding, matching)
-    processed = [one.image_id for one in good]
-    scores = score(dataset.truth, dataset.categories, processed, rows)
-    diagnosis.report(dataset.truth.of(processed), dataset.categories, rows, scores.figures.AP)
-    scoring = time.perf_counter() - begin
-    fresh = len(images) - resumed
-    first = fresh / (loop + scoring) if fresh else None
-    return Result(
-        figures=scores.figures,
-        per_class={dataset.categories[key]: value for key, value in scores.per_class.items()},
-        timing=Timing(
-            graph_load=graph_load,
-            images_load=sum(one.seconds[0] + one.seconds[1] for one in good),
-            detection=sum(one.seconds[2] + one.seconds[3] for one in good),
-            loop=loop,
-            scoring=scoring,
-            workers=size,
-            images_per_second=(first, *again),
-            latency=latency,
-        ),
-        settings=detector.settings,
-        options={
-            "resize": detector.resize,
-            "rounding": rounding,
-            "categories": matching.by,
-            "postprocess": detector.postprocess,
-            "threads": detector.threads,
-            "workers": size,
-            "worker_threads": threads,
-            "count": count,
-            "skip": skip,
-            "batch_size": batch_size,
-            "repetitions": repetitions,
-        },
-        model_sha256=detector.sha256,
-        dataset_sha256=dataset.sha256,
-        images=len(good),
-        resumed=resumed,
-        missing=len(dataset.missing),
-        unreadable=unreadable,
-        skipped=dict(dataset.skipped),
-        unknown=unknown,
-        detections=rows,
-        machine=machine(),
-        versions=versions(),
-    )
+    for image in changed:
+        del found[image.id]
+    return found
 
 
-class _Team:
-    """Independent copies of a detector, and the time that making one took."""
-
-    def __init__(self, detector: Detector, size: int, threads: int) -> None:
-        begin = time.perf_counter()
-        self._detectors = [detector.fork(threads)]
-        self.graph_load = time.perf_counter() - begin
-        self._detectors += [detector.fork(threads) for _ in range(size - 1)]
-        self.size = size
-
-    def outcomes(
-        self, images: Sequence[DatasetImage]
-    ) -> Generator[tuple[DatasetImage, Outcome], None, None]:
-        """The images with their outcomes, in the order in which they are done.
-
-        Closing the iterator waits for the images at work and drops them.
-        """
-        left = iter(images)
-        lock = threading.Lock()
-        stop = threading.Event()
-        finished: queue.SimpleQueue[tuple[DatasetImage, Outcome] | BaseException] = (
-            queue.SimpleQueue()
-        )
-
-        def work(detector: Detector) -> None:
-            try:
-                while not stop.is_set():
-                    with lock:
-                        image = next(left, None)
-                    if image is None:
-                        return
-                    finished.put((image, _look(detector, image)))
-            except BaseException as error:
-                # It is raised again where the outcomes are taken.
-                finished.put(error)
-
-        threads = [
-            threading.Thread(target=work, args=(one,), daemon=True) for one in self._detectors
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in images:
-                done = finished.get()
-                if isinstance(done, BaseException):
-                    raise done
-                yield done
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-
-def _look(detector: Detector, image: DatasetImage) -> Outcome:
-    """One image through the four stages, each one timed."""
-    start = time.perf_counter()
-    try:
-        pixels = detector.load(image.path, image.size or "stored")
-    except (ImageError, FileError) as error:
-        return Outcome(image.id, error=" ".join(str(error).split()))
-    loaded = time.perf_counter()
-    prepared = detector.prepare(pixels)
-    ready = time.perf_counter()
-    raw = detector.network(prepared)
-    computed = time.perf_counter()
-    found = detector.finish(raw)
-    end = time.perf_counter()
-    height, width = pixels.shape[:2]
-    return Outcome(
-        image_id=image.id,
-        width=width,
-        height=height,
-        boxes=found.boxes,
-        scores=found.scores,
-        classes=found.classes.astype("int32"),
-        seconds=(loaded - start, ready - loaded, computed - ready, end - computed),
-    )
+def look_alone(detector: Detector, images: Sequence[DatasetImage]) -> list[Outcome]:
+    """The outcomes of `images`, one at a time, after a few that warm up."""
+    for image in images[:WARM_UP_IMAGES]:
+        look(detector, image)
+    return [look(detector, image) for image in images]
 
 
 def _first_pass(
-    team: _Team,
+    team: Team[Outcome],
     images: Sequence[DatasetImage],
+    outcomes: dict[int, Outcome],
     journal: Journal | None,
-    progress: Callable[[Progress], None] | None,
-) -> tuple[dict[int, Outcome], float]:
-    """The outcome of every image by its id, and the seconds on the clock."""
-    chosen = {image.id for image in images}
-    known = {} if journal is None else journal.outcomes
-    outcomes = {key: outcome for key, outcome in known.items() if key in chosen}
+    progress: OnProgress | None,
+) -> float:
+    """Complete `outcomes`, by image id; the seconds on the clock."""
     left = [image for image in images if image.id not in outcomes]
     begin = time.perf_counter()
-    if progress:
-        progress(Progress(len(outcomes), len(images), 1, None, None))
-    with contextlib.closing(team.outcomes(left)) as stream:
+    with contextlib.closing(_reported(team, left, len(outcomes), 1, progress)) as stream:
         for image, outcome in stream:
             outcomes[image.id] = outcome
             if journal is not None:
                 journal.add(outcome)
             if outcome.error is not None:
                 LOG.warning("left out: %s", outcome.error)
-            if progress:
-                progress(Progress(len(outcomes), len(images), 1, image, outcome))
-    return outcomes, time.perf_counter() - begin
+    return time.perf_counter() - begin
 
 
 def _repeat(
-    team: _Team,
+    team: Team[Outcome],
     images: Sequence[DatasetImage],
     number: int,
-    progress: Callable[[Progress], None] | None,
+    progress: OnProgress | None,
 ) -> float:
     """Images per second of one more pass; what it finds has been found already."""
     begin = time.perf_counter()
-    if progress:
-        progress(Progress(0, len(images), number, None, None))
-    with contextlib.closing(team.outcomes(images)) as stream:
-        for done, (image, outcome) in enumerate(stream, 1):
-            if progress:
-                progress(Progress(done, len(images), number, image, outcome))
+    for _ in _reported(team, images, 0, number, progress):
+        pass
     return len(images) / (time.perf_counter() - begin)
 
 
-def _latency(detector: Detector, images: Sequence[DatasetImage]) -> Latency | None:
-    for image in images[:WARM_UP_IMAGES]:
-        _look(detector, image)
-    looked = [_look(detector, image) for image in images]
-    seconds = [outcome.seconds for outcome in looked if outcome.error is None]
-    return Latency.of(seconds) if seconds else None
+def _reported(
+    team: Team[Outcome],
+    images: Sequence[DatasetImage],
+    done: int,
+    repetition: int,
+    progress: OnProgress | None,
+) -> Generator[tuple[DatasetImage, Outcome], None, None]:
+    """The images with their outcomes; progress is told after each one has been dealt with."""
+    total = done + len(images)
+    if progress:
+        progress(Progress(done, total, repetition, None, None))
+    with contextlib.closing(team.outcomes(images)) as stream:
+        for number, (image, outcome) in enumerate(stream, done + 1):
+            yield image, outcome
+            if progress:
+                progress(Progress(number, total, repetition, image, outcome))

@@ -1,10 +1,12 @@
 """The journal of a run: a line an image, written as it is done, so that a killed run can go on.
 
 Each line is the CRC-32 of a JSON object in hexadecimal, a space, the object. The first line binds
-the journal to a model, a data set and everything else that changes detections; the others hold one
-`Outcome` each. A line goes to the operating system at once, so that killing the process loses no
-finished image, and to the disk at least once a second, so that losing power loses a second. What a
-kill can leave behind is one torn line at the end; it is cut off when the journal is opened.
+the journal to a `Run`: a model, a data set and everything else that changes detections. The second
+names the journal, by which a record of it is known again. The others hold one `Outcome` each; of
+two for one image, which changed in between, the later counts. A line goes to the operating system
+at once, so that killing the process loses no finished image, and to the disk at least once a
+second, so that losing power loses a second. What a kill can leave behind is one torn line at the
+end; it is cut off when the journal is opened.
 """
 
 import base64
@@ -12,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -28,7 +31,7 @@ from flatshot.formats.json_text import parse_json
 
 LOG = logging.getLogger("flatshot")
 
-FORMAT = "flatshot-journal-1"
+FORMAT = "flatshot-journal-2"
 SYNC_SECONDS = 1.0
 
 
@@ -37,6 +40,7 @@ class Journal:
 
     Attributes:
         path: the file.
+        uid: 32 hexadecimal digits, drawn when the journal was started.
         outcomes: image id -> what earlier runs found; empty in a new journal.
     """
 
@@ -53,6 +57,7 @@ class Journal:
             FileError: the place cannot be read or written.
         """
         self.path = Path(path)
+        self.uid = ""
         self.outcomes: dict[int, Outcome] = {}
         first = _line({"format": FORMAT, **header})
         with self._file_errors():
@@ -106,21 +111,30 @@ class Journal:
                 raise self._foreign()
             self._cut(0)
             self._write(first)
+        else:
+            lines = data[:end].splitlines()
+            self._check_header(lines[0], first)
+            damaged = sum(not self._take(line) for line in lines[1:])
+            if damaged:
+                LOG.warning("%d damaged lines of %s: their images run again", damaged, self.path)
+            self._cut(end)
+        if not self.uid:
+            self.uid = secrets.token_hex(16)
+            self._write(_line({"journal": self.uid}))
             os.fsync(self._file.fileno())
-            return
-        lines = data[:end].splitlines()
-        self._check_header(lines[0], first)
-        damaged = 0
-        for line in lines[1:]:
-            try:
-                outcome = _unpacked(_content(line))
-            except (ValueError, KeyError, TypeError, OverflowError):
-                damaged += 1
-                continue
-            self.outcomes.setdefault(outcome.image_id, outcome)
-        if damaged:
-            LOG.warning("%d damaged lines of %s: their images run again", damaged, self.path)
-        self._cut(end)
+
+    def _take(self, line: bytes) -> bool:
+        """Take what a line says; false if it is damaged."""
+        try:
+            content = _content(line)
+            if "journal" in content:
+                self.uid = self.uid or str(content["journal"])
+                return True
+            outcome = _unpacked(content)
+        except (ValueError, KeyError, TypeError, OverflowError):
+            return False
+        self.outcomes[outcome.image_id] = outcome
+        return True
 
     def _check_header(self, line: bytes, first: bytes) -> None:
         try:
@@ -206,6 +220,7 @@ def _packed(outcome: Outcome) -> dict[str, Any]:
     return {
         "image": outcome.image_id,
         "size": [outcome.width, outcome.height],
+        "file": outcome.stamp,
         "seconds": [round(value, 7) for value in outcome.seconds],
         "found": base64.b64encode(b"".join(parts)).decode(),
     }
@@ -217,8 +232,10 @@ def _unpacked(content: Mapping[str, Any]) -> Outcome:
     flat = words.ravel()
     load, preprocess, network, nms = (float(value) for value in content["seconds"])
     width, height = content["size"]
-    if not all(isinstance(number, int) for number in (content["image"], width, height)):
-        raise ValueError("an image's number and size are whole numbers")
+    length, changed = content["file"]
+    whole = (content["image"], width, height, length, changed)
+    if not all(isinstance(number, int) for number in whole):
+        raise ValueError("an image's number and size, and its file's stamp, are whole numbers")
     return Outcome(
         image_id=content["image"],
         width=width,
@@ -227,6 +244,7 @@ def _unpacked(content: Mapping[str, Any]) -> Outcome:
         scores=flat[4 * n : 5 * n].view("<f4").astype(np.float32),
         classes=flat[5 * n :].view("<i4").astype(np.int32),
         seconds=(load, preprocess, network, nms),
+        stamp=(length, changed),
     )
 
 

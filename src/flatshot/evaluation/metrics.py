@@ -86,12 +86,29 @@ class CocoFigures:
         return dict(zip(METRIC_NAMES, self.values(), strict=True))
 
 
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The arrays that the figures are means of, -1 where there is nothing to find.
+
+    Attributes:
+        categories: (k,) int64, their ids, rising.
+        precision: (10, 101, k, 4, 3) float64, over IoU .50:.05:.95, recall 0:.01:1, categories,
+            areas (all, small, medium, large) and detections an image (1, 10, 100).
+        recall: (10, k, 4, 3) float64, the greatest recall, likewise.
+    """
+
+    categories: npt.NDArray[np.int64]
+    precision: FloatArray
+    recall: FloatArray
+
+
 @dataclass(frozen=True)
 class CocoScores:
-    """The twelve figures, and the AP of each category by id (-1 where it is on no image)."""
+    """The twelve figures, the AP of each category by id (-1 if on no image), and the curves."""
 
     figures: CocoFigures
     per_class: Mapping[int, float]
+    curves: Curves
 
 
 def score(
@@ -137,7 +154,8 @@ def score(
     per_class = {
         identity: _mean(top[:, :, place, ALL]) for place, identity in enumerate(sorted(categories))
     }
-    return CocoScores(figures, per_class)
+    curves = Curves(np.array(sorted(categories), np.int64), precision, recall)
+    return CocoScores(figures, per_class, curves)
 
 
 def _accumulate(

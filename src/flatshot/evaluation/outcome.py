@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ class Outcome:
         classes: (n,) int32, from 0.
         seconds: wall time of the `STAGES`, in their order; zeros if it failed.
         error: why the image could not be read, or None.
+        stamp: of the image's file when it was read, see `stamp`; zeros if it failed.
     """
 
     image_id: int
@@ -38,9 +40,22 @@ class Outcome:
     classes: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     seconds: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     error: str | None = None
+    stamp: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Bytes of a file and when they changed, in nanoseconds: another stamp, another image.
+
+    A file that cannot be looked at has none, (0, 0).
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def coco_rows(

@@ -1,6 +1,5 @@
 """How long things took: one image at a time (latency), and all of them (throughput)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +45,29 @@ class Latency:
     nms: Spread
 
     @classmethod
-    def of(cls, seconds: Sequence[tuple[float, float, float, float]]) -> "Latency":
-        """The latency of images by their stages (load, preprocess, network, nms)."""
+    def of(cls, seconds: npt.ArrayLike) -> "Latency":
+        """The latency of images by their stages: (m, 4) load, preprocess, network, nms."""
         table = np.asarray(seconds, np.float64)
         return cls(len(table), Spread.of(table.sum(axis=1)), *(Spread.of(c) for c in table.T))
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """The times behind the sums and quantiles, image by image.
+
+    Attributes:
+        image_ids: (n,) int64, the processed images.
+        sizes: (n, 2) int64, their width and height in pixels.
+        seconds: (n, 4) float64, load, preprocess, network and NMS while other images were at work.
+        latency_ids: (m,) int64, the images that were measured one at a time.
+        latency: (m, 4) float64, the same stages while nothing else ran.
+    """
+
+    image_ids: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.float64]
+    latency_ids: npt.NDArray[np.int64]
+    latency: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

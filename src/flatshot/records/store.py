@@ -23,12 +23,21 @@ from types import TracebackType
 from typing import Any
 
 from flatshot.errors import ChecksumError, FileError, FormatError, RecordError
-from flatshot.evaluation.evaluate import Result
-from flatshot.evaluation.metrics import FloatArray
+from flatshot.evaluation.metrics import Curves, FloatArray
+from flatshot.evaluation.result import Result
+from flatshot.evaluation.timing import Times
 from flatshot.formats.files import StrPath, read_bytes, write_beside
 from flatshot.formats.json_text import parse_json
 from flatshot.home import home
-from flatshot.records.packing import pack_detections, unpack_detections
+from flatshot.records.packing import (
+    CURVES,
+    DETECTIONS,
+    TIMES,
+    artefacts,
+    unpack_curves,
+    unpack_detections,
+    unpack_times,
+)
 from flatshot.records.schema import SCHEMA, SCHEMA_VERSION, foreign_part
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -184,7 +193,7 @@ class Records:
             name=name,
             repo=repo,
             tags=tags,
-            artefacts={"detections": pack_detections(result.detections)},
+            artefacts=artefacts(result),
         )
 
     def find(
@@ -254,7 +263,23 @@ class Records:
         Raises:
             RecordError, FileError, ChecksumError: see `artefact`.
         """
-        return unpack_detections(self.artefact(record, "detections"))
+        return unpack_detections(self.artefact(record, DETECTIONS))
+
+    def curves(self, record: Record) -> Curves:
+        """Precision and recall of a recorded evaluation.
+
+        Raises:
+            RecordError, FileError, ChecksumError: see `artefact`.
+        """
+        return unpack_curves(self.artefact(record, CURVES))
+
+    def times(self, record: Record) -> Times:
+        """The times of each image of a recorded evaluation.
+
+        Raises:
+            RecordError, FileError, ChecksumError: see `artefact`.
+        """
+        return unpack_times(self.artefact(record, TIMES))
 
     def delete(self, uid: str) -> None:
         """Forget the record of exactly that uid, and artefacts that no other record shares.

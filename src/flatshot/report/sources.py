@@ -9,9 +9,10 @@ import numpy as np
 
 from flatshot.errors import RecordError
 from flatshot.evaluation.dataset import CocoDataset
-from flatshot.evaluation.evaluate import Result
 from flatshot.evaluation.metrics import FloatArray
+from flatshot.evaluation.result import Result
 from flatshot.formats.files import StrPath, is_file, read_bytes
+from flatshot.records.packing import DETECTIONS, TIMES
 from flatshot.records.store import Record, Records
 from flatshot.report.study import Study
 
@@ -58,7 +59,7 @@ def load_studies(
 def study_of(result: Result, dataset: CocoDataset, model: str, place: str) -> Study:
     """The run that has just been measured: `model` on the data set at `place`."""
     content = {"model": model, "dataset": place, **result.to_json()}
-    return Study(PurePath(model).name, content, result.detections, dataset)
+    return Study(PurePath(model).name, content, result.detections, dataset, result.times.latency)
 
 
 Told = tuple[str, Mapping[str, Any], FloatArray | None, FloatArray | None]
@@ -72,9 +73,10 @@ def _read(key: str, store: Records) -> Told:
 
 def _from_record(record: Record, store: Records) -> Told:
     label = record.name or f"record {record.uid[:8]}"
-    if "detections" not in record.artefacts:
+    if DETECTIONS not in record.artefacts:
         return label, record.content, None, None
-    return label, record.content, store.detections(record), None
+    seconds = store.times(record).latency if TIMES in record.artefacts else None
+    return label, record.content, store.detections(record), seconds
 
 
 def _from_file(path: str, store: Records) -> Told:

@@ -154,6 +154,11 @@ class Detector:
             ) from error
         fit_postprocess(*shapes)
 
+    @property
+    def anchors(self) -> npt.NDArray[np.float32] | None:
+        """(n, 4) float32 centre y, centre x, height, width to decode with; None if unreadable."""
+        return self._anchors
+
     def fork(self, threads: int | None = None) -> "Detector":
         """A detector that does the same, for another thread; only the model's bytes are shared.
 
