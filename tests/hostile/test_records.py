@@ -163,7 +163,13 @@ def line(content: str) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(content.encode()), content.encode())
 
 
-OUTCOME = {"image": 7, "size": [4, 3], "seconds": [0.1, 0.1, 0.1, 0.1], "found": ""}
+OUTCOME = {
+    "image": 7,
+    "size": [4, 3],
+    "file": [10, 20],
+    "seconds": [0.1, 0.1, 0.1, 0.1],
+    "found": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -173,6 +179,8 @@ OUTCOME = {"image": 7, "size": [4, 3], "seconds": [0.1, 0.1, 0.1, 0.1], "found":
         json.dumps({**OUTCOME, "size": [4, float("inf")]}),
         json.dumps({**OUTCOME, "size": [1e300, 2]}),
         json.dumps({**OUTCOME, "seconds": [1, 2, 3]}),
+        json.dumps({**OUTCOME, "file": [1.5, 2]}),
+        json.dumps({**OUTCOME, "file": 3}),
         json.dumps({**OUTCOME, "found": "AAAA"}),
         json.dumps({**OUTCOME, "image": 10**30}),
         "[" * 1000 + "]" * 1000,
