@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flatshot.errors import ChecksumError, ConfigError, PackageError
-from flatshot.packages.fetch import Patience, _redirected, download, obtain, sha256_of
+from flatshot.packages.fetch import Patience, _redirected, download, sha256_of
+from flatshot.packages.obtain import obtain
 from flatshot.packages.sources import parse_source
 from tests.packages.conftest import IMPATIENT, sha256
 from tests.packages.internet import Internet, Page
@@ -226,7 +227,7 @@ def test_redirects_in_a_circle(net: Internet, target: Path) -> None:
 
 
 def test_files_of_the_user(tmp_path: Path) -> None:
-    """A `file:` source is that very file; one that is not there is named."""
+    """A `file:` source is copied, for the file may change; one that is not there is named."""
     (tmp_path / "a").write_bytes(DATA)
     work = tmp_path / "work"
     work.mkdir()
@@ -235,7 +236,9 @@ def test_files_of_the_user(tmp_path: Path) -> None:
         raise AssertionError(url)
 
     source = parse_source(f"file:{tmp_path}/a")
-    assert obtain(source, work, never) == tmp_path / "a"
+    copy = obtain(source, work, never)
+    assert copy.parent == work
+    assert copy.read_bytes() == DATA
     assert sha256_of(tmp_path / "a") == sha256(DATA)
     with pytest.raises(PackageError, match="there is no such file"):
         obtain(parse_source(f"file:{tmp_path}/b"), work, never)

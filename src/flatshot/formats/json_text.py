@@ -24,7 +24,7 @@ def parse_json(data: bytes | str) -> Any:
     try:
         value = json.loads(data)
     except RecursionError:
-        raise FormatError("JSON that is nested too deep") from None
+        raise FormatError("no JSON: it is nested too deep") from None
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
         raise FormatError(f"no JSON: {error}") from error
     _check(value)
@@ -36,7 +36,7 @@ def _check(value: Any) -> None:
     while todo:
         one, depth = todo.pop()
         if depth > _MAX_DEPTH:
-            raise FormatError(f"JSON that is nested deeper than {_MAX_DEPTH} levels")
+            raise FormatError(f"no JSON: it is nested deeper than {_MAX_DEPTH} levels")
         if isinstance(one, dict):
             todo += [(inner, depth + 1) for pair in one.items() for inner in pair]
         elif isinstance(one, list):
@@ -48,9 +48,9 @@ def _check(value: Any) -> None:
 def _check_scalar(value: Any) -> None:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise FormatError("JSON with half a surrogate pair in a text")
+            raise FormatError("no JSON: it holds half a surrogate pair in a text")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise FormatError(f"JSON with {value}, which is no number of JSON")
+            raise FormatError(f"no JSON: it holds {value}, which is no number of JSON")
     elif isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
-        raise FormatError("JSON with an integer of more than 64 bits")
+        raise FormatError("no JSON: it holds an integer of more than 64 bits")

@@ -35,9 +35,14 @@ MAX_MEMBERS = 500_000
 MAX_HEADER = 1 << 20
 _CHUNK = 1 << 20
 _DRIVE = re.compile(r"[A-Za-z]:")
+# How often the end may be read in a row: tarfile and its stream do so a few times.
+_ENDS = 8
+# What an entry costs beside its bytes, and each new folder: an inode takes time and disk.
+_ENTRY, _FOLDER = 512, 16 << 10
+_MAX_DEPTH = 64
 _BROKEN = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, OverflowError, struct.error,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, LookupError, NotImplementedError,
+    RuntimeError, ValueError, OverflowError, struct.error,
 )  # fmt: skip
 _ARCHIVE_S_FAULT = (
     *(None, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ),
@@ -135,16 +140,21 @@ class _Budget:
 class _Metered(io.RawIOBase):
     """A decompressed stream that counts all that is read of it, headers and skipped files too."""
 
-    def __init__(self, stream: io.BufferedIOBase, budget: _Budget) -> None:
+    def __init__(self, stream: io.BufferedIOBase | io.RawIOBase, budget: _Budget) -> None:
         self._stream = stream
         self._budget = budget
+        self._fruitless = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(_CHUNK if size < 0 else size)
+        data = self._stream.read(_CHUNK if size < 0 else size) or b""
         self._budget.spend(len(data))
+        self._fruitless = 0 if data else self._fruitless + 1
+        if self._fruitless > _ENDS:
+            # A member that claims more than there is: Python would read on to its end.
+            raise EOFError("a member is longer than the archive")
         return data
 
 
@@ -188,17 +198,18 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
             yield _tar_members(archive, tarred)
 
 
-def _decompressed(archive: Path, magic: bytes) -> io.BufferedIOBase:
+def _decompressed(archive: Path, magic: bytes) -> io.BufferedIOBase | io.RawIOBase:
     import bz2
     import gzip
-    import lzma
 
     if magic.startswith(b"\x1f\x8b"):
         return gzip.open(archive, "rb")
     if magic.startswith(b"BZh"):
         return bz2.open(archive, "rb")
     if magic.startswith(b"\xfd7zXZ\x00"):
-        return lzma.open(archive, "rb")
+        from flatshot.packages.xz import XzFile
+
+        return XzFile(archive)
     return archive.open("rb")
 
 
@@ -266,8 +277,8 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or _DRIVE.match(name):
         raise PackageError(f"{archive.name}: the name {name!r} leads out")
-    if "\\" in name or "\0" in name:
-        raise PackageError(f"{archive.name}: {name!r} is no name for a file")
+    if "\\" in name or "\0" in name or len(path.parts) > _MAX_DEPTH:
+        raise PackageError(f"{archive.name}: {name!r:.200} is no name for a file")
     return path
 
 
@@ -276,7 +287,7 @@ def _stripped(path: PurePosixPath, strip: int) -> PurePosixPath | None:
 
 
 def _write(archive: Path, opened: Callable[[], IO[bytes]], target: Path, budget: _Budget) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent, budget)
     try:
         with opened() as source, target.open("xb") as file:
             while chunk := source.read(_CHUNK):
@@ -286,6 +297,17 @@ def _write(archive: Path, opened: Callable[[], IO[bytes]], target: Path, budget:
         raise PackageError(f"{archive.name}: two members are called {target.name!r}") from None
 
 
+def _make_folder(folder: Path, budget: _Budget) -> None:
+    budget.spend(_ENTRY)
+    missing = 0
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        missing += 1
+    budget.spend(missing * _FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def _copy(
     archive: Path, folder: Path, name: PurePosixPath, target: PurePosixPath, budget: _Budget
 ) -> None:
@@ -293,7 +315,7 @@ def _copy(
     if not source.is_file():
         raise PackageError(f"{archive.name}: the link {str(name)!r} leads to no file of it")
     budget.spend(source.stat().st_size)
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    _make_folder((folder / name).parent, budget)
     if (folder / name).exists():
         raise PackageError(f"{archive.name}: two members are called {name.name!r}")
     shutil.copyfile(source, folder / name)

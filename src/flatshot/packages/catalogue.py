@@ -18,7 +18,6 @@ many leading folders of its members, `only` takes those that match a pattern.
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -30,6 +29,7 @@ from typing import Any
 
 from flatshot.errors import ConfigError, FlatshotError, FormatError, PackageError
 from flatshot.formats.files import read_bytes
+from flatshot.formats.json_text import parse_json
 from flatshot.packages.sources import parse_source
 
 FORMAT = 1
@@ -37,6 +37,7 @@ KINDS = ("model", "dataset", "labels")
 # A name is a word of a command line and a folder's name on every system.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,99}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -225,9 +226,9 @@ def read_catalogue(data: bytes, place: str) -> list[Package]:
         FormatError: it is no catalogue; what is wrong where.
     """
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{place}: no JSON: {error}") from error
+        content = parse_json(data)
+    except FormatError as error:
+        raise FormatError(f"{place}: {error}") from error
     _check_fields(place, content, {"format": int, "packages": list}, {})
     if content["format"] != FORMAT:
         raise FormatError(f"{place}: format {content['format']}; this Flatshot reads {FORMAT}")
@@ -329,7 +330,15 @@ def _texts(place: str, field: str, values: Iterable[Any]) -> tuple[str, ...]:
     texts = tuple(values)
     if not all(isinstance(text, str) for text in texts):
         raise FormatError(f"{place}: {field} must be texts")
+    for text in texts:
+        _check_text(place, field, text)
     return texts
+
+
+def _check_text(place: str, field: str, text: str) -> None:
+    # A terminal would obey them, and a zero byte ends a path and a variable.
+    if strange := _CONTROL.search(text):
+        raise FormatError(f"{place}: {field} holds the control character {strange[0]!r}")
 
 
 def _check_fields(
@@ -347,3 +356,5 @@ def _check_fields(
     for field, value in entry.items():
         if type(value) is not known[field]:
             raise FormatError(f"{place}: {field} must be of type {known[field].__name__}")
+        if isinstance(value, str):
+            _check_text(place, field, value)

