@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from flatshot.compiler.factors import fold_factors_forward
 from flatshot.compiler.ir import Graph, Op, Value
 from flatshot.compiler.lowering import (
     fuse_dilations,
@@ -335,6 +336,7 @@ PASSES: Sequence[Pass] = (
     fold_constants,
     expand_bias_adds,
     add_missing_biases,
+    fold_factors_forward,
     fuse_hard_swish,
     fuse_activations,
     drop_dead,
