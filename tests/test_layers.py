@@ -21,6 +21,7 @@ ROOMS = (
     "packages",
     "records",
     "report",
+    "serve",
     "demo",
     "cli",
 )

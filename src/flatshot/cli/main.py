@@ -28,6 +28,7 @@ COMMANDS = {
     "ck": "the Collective Knowledge command lines of the original README",
     "demo": "the whole road, with the detector that comes along",
     "report": "records and results as one HTML page",
+    "serve": "a page on this machine to try models on",
     "records": "list, show, compare, export and delete recorded runs",
 }
 

@@ -23,6 +23,7 @@ from flatshot.runtime.fitting import PostProcess
 from flatshot.runtime.images import RESIZE_MODES, Pixels, Resize
 from flatshot.runtime.labels import Labels
 from flatshot.runtime.orientation import Orient
+from flatshot.runtime.origins import origins
 from flatshot.runtime.verifier import trial
 from flatshot.runtime.verifier.structure import fit_postprocess
 
@@ -238,31 +239,58 @@ class Detector:
             raise ModelError(f"{self._source}: LiteRT fails: {error}{hint}") from error
         return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
 
-    def finish(self, raw: Raw) -> Detections:
+    def finish(self, raw: Raw, settings: PostProcessSettings | None = None) -> Detections:
         """The detections in what `network` gave: suppression (unless done) and names.
+
+        Args:
+            raw: what `network` gave; it may be finished any number of times.
+            settings: other settings than the detector's own, where it does the work in NumPy.
 
         Raises:
             ModelError: scores or boxes are not numbers, or scores of a cut model no probabilities.
+            ConfigError: other settings, and the operator in the model does the work.
         """
+        settings = settings or self.settings
         if self.postprocess == "op":
+            if settings != self.settings:
+                raise ConfigError(
+                    "the operator in the model suppresses with the settings that it holds; "
+                    "postprocess='numpy' takes others"
+                )
             boxes, classes, scores = self._written(raw)
         else:
-            encodings = self._anatomy.box_encodings.real(raw[0])[0]
-            predictions = self._anatomy.class_predictions.real(raw[1])[0]
+            encodings, predictions, anchors = self._raw_outputs(raw)
             _check_scores(predictions, self._anatomy.operator is None, self._source)
-            assert self._anchors is not None
-            boxes, classes, scores, _ = nms.postprocess(
-                encodings, predictions, self._anchors, self.settings
-            )
+            boxes, classes, scores, _ = nms.postprocess(encodings, predictions, anchors, settings)
         if np.isnan(boxes).any() or np.isnan(scores).any():
             raise ModelError(f"{self._source}: it gives boxes or scores that are not numbers")
-        if self.settings.max_classes_per_detection > 1 and not self.settings.use_regular_nms:
+        if settings.max_classes_per_detection > 1 and not settings.use_regular_nms:
             # The classes of a box come together; detections are sorted by score.
             order = np.argsort(-scores, kind="stable")
             boxes, classes, scores = boxes[order], classes[order], scores[order]
         name = self.labels.name if self.labels is not None else None
         names = tuple(map(name, classes.tolist())) if name is not None else None
         return Detections(boxes, scores, classes, names)
+
+    def origins(
+        self, raw: Raw, found: Detections, settings: PostProcessSettings | None = None
+    ) -> npt.NDArray[np.int64]:
+        """(n,) the anchor that each detection in `found` came from, what `finish` made of `raw`.
+
+        It is -1 where the operator in the model did the work: it does not tell.
+        """
+        if self.postprocess == "op":
+            return np.full(len(found), -1, np.int64)
+        return origins(*self._raw_outputs(raw), settings or self.settings, found)
+
+    def _raw_outputs(
+        self, raw: Raw
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Box encodings (n, 4), class predictions (n, c) and anchors (n, 4), as real numbers."""
+        assert self._anchors is not None
+        encodings = self._anatomy.box_encodings.real(raw[0])[0]
+        predictions = self._anatomy.class_predictions.real(raw[1])[0]
+        return encodings, predictions, self._anchors
 
     def _written(
         self, raw: Raw
