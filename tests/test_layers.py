@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import flatshot
+from flatshot.cli.main import COMMANDS
 
 SOURCE = Path(flatshot.__file__).parent
 # From left to right, as data goes through the house.
@@ -20,6 +21,7 @@ ROOMS = (
     "evaluation",
     "packages",
     "records",
+    "experiments",
     "report",
     "serve",
     "demo",
@@ -54,6 +56,19 @@ def test_imports_go_one_way(path: Path) -> None:
     """No file imports from a room to the right of its own."""
     room = path.relative_to(SOURCE).parts[0]
     assert wrong_imports(room, path.read_text()) == []
+
+
+def test_commands_do_not_import_commands() -> None:
+    """What two commands need is a file of its own; a command is imported when it is called."""
+    files = [path for path in FILES if path.parent.name == "cli"]
+    commands = {f"flatshot.cli.{name}" for name in COMMANDS}
+    found = {
+        (path.name, name)
+        for path in files
+        for name in imports(path.read_text())
+        if name in commands
+    }
+    assert found == set()
 
 
 def test_a_wrong_import_is_found() -> None:

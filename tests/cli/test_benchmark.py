@@ -14,7 +14,8 @@ import pytest
 
 from flatshot.cli.ck_environment import VARIABLES, ck_defaults
 from flatshot.cli.main import run
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, FileError
+from flatshot.experiments import journals
 from flatshot.records.store import Records
 from tests.evaluation.conftest import PlannedDetector, write_dataset
 
@@ -207,6 +208,111 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     monkeypatch.setattr(PlannedDetector, "network", stop)
 
 
+@pytest.mark.parametrize("tags", ["a,-b", "--resume=j --tags=-"])
+def test_bad_tags_before_the_run(
+    tags: str, dataset: str, asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for a run that cannot be kept."""
+    before = len(PlannedDetector.runs)
+    line = ["benchmark", "m", "--dataset", dataset, "--record", *f"--tags={tags}".split()]
+    assert run(line) == 1
+    assert "is no tag" in capsys.readouterr().err
+    assert len(PlannedDetector.runs) == before
+
+
+def test_records_that_cannot_be_opened(
+    dataset: str, asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Said before the run as well."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "records.sqlite").write_bytes(b"no database at all, but long enough for one" * 99)
+    before = len(PlannedDetector.runs)
+    assert run(["benchmark", "m", "--dataset", dataset, "--record"]) == 1
+    assert "records" in capsys.readouterr().err
+    assert len(PlannedDetector.runs) == before
+
+
+def test_what_was_measured_is_written_though_the_record_fails(
+    dataset: str,
+    asked: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The JSON is there, and so is the journal: --resume records it without running again."""
+
+    def full(self: Records, *args: Any, **more: Any) -> str:
+        raise FileError("the disk is full")
+
+    line = ["benchmark", "m", "--dataset", dataset, "--record", "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "add_result", full)
+        assert run([*line, str(tmp_path / "first.json")]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    first = json.loads((tmp_path / "first.json").read_text())
+    assert "record" not in first
+    assert len(list((tmp_path / "home" / "runs").iterdir())) == 1
+    assert run([*line, str(tmp_path / "second.json"), "--resume"]) == 0
+    second = json.loads((tmp_path / "second.json").read_text())
+    assert (second["resumed"], second["metrics"]) == (6, first["metrics"])
+    with Records() as store:
+        assert [record.uid for record in store.find()] == [second["record"]]
+    assert list((tmp_path / "home" / "runs").iterdir()) == []
+
+
+def test_killed_after_the_record(
+    dataset: str, asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the record and the process's end: going on does not record it once more."""
+    line = ["benchmark", "m", "--dataset", dataset, "--record", "--tags", "a"]
+
+    def killed(self: journals.Place) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journals.Place, "done", killed)
+        assert run(line) == 130
+    with Records() as store:
+        (record,) = store.find(["a"])
+        kept = sorted(path.name for path in (store.path / "artefacts").rglob("*") if path.is_file())
+    assert sorted(record.artefacts.values()) == kept
+    assert run([*line, "--resume"]) == 0
+    with Records() as store:
+        assert [one.uid for one in store.find(["a"])] == [record.uid]
+        again = sorted(p.name for p in (store.path / "artefacts").rglob("*") if p.is_file())
+    assert again == kept
+    # Another run is another record, and so is the same one under other tags.
+    assert run(line) == 0
+    file = str(tmp_path / "kept.journal")
+    for tags in ("b", "b", "c"):
+        assert run([*line[:-1], tags, "--resume", file]) == 0
+    with Records() as store:
+        assert [len(store.find([tag])) for tag in "abc"] == [2, 1, 1]
+
+
+def test_an_unfinished_run_is_noticed(
+    dataset: str,
+    asked: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plain run of the same settings says once that there is one; other settings say nothing."""
+
+    def killed(self: journals.Place) -> None:
+        raise KeyboardInterrupt
+
+    line = ["benchmark", "m", "--dataset", dataset]
+    with monkeypatch.context() as patch:
+        patch.setattr(journals.Place, "done", killed)
+        assert run(line) == 130
+    assert "unfinished" not in capsys.readouterr().err
+    assert run(line) == 0
+    assert capsys.readouterr().err.count("an unfinished run of these settings is kept") == 1
+    assert run([*line, "--rounding", "ck"]) == 0
+    assert "unfinished" not in capsys.readouterr().err
+
+
 def test_ctrl_c_says_how_to_go_on(
     dataset: str,
     asked: list[dict[str, Any]],
@@ -342,7 +448,7 @@ def test_kill_a_real_run(data: Path, tmp_path: Path) -> None:
     )
     deadline = time.monotonic() + 120
     lines = 0
-    while lines < 15 and time.monotonic() < deadline:
+    while lines < 16 and time.monotonic() < deadline:
         lines = sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("runs/*.journal"))
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

@@ -251,7 +251,7 @@ def test_the_original_s_benchmarks(capsys: Capture, home: Path) -> None:
 
 def test_the_demo_s_packages_stand_in(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any COCO package the demo's are taken, and that is said."""
-    monkeypatch.setattr("flatshot.cli.install.DEMO_SCENES", 2)
+    monkeypatch.setattr("flatshot.cli.packages_menu.DEMO_SCENES", 2)
     line = "ck benchmark program:object-detection-tflite --env.USE_NMS=regular --env.VERBOSE=no"
     assert ck(line) == 0
     captured = capsys.readouterr()
@@ -293,7 +293,7 @@ def test_the_program_s_variables_are_put_back(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a line sets holds for its run alone; dead variables are accepted and said."""
-    monkeypatch.setattr("flatshot.cli.install.DEMO_SCENES", 1)
+    monkeypatch.setattr("flatshot.cli.packages_menu.DEMO_SCENES", 1)
     monkeypatch.setenv("CK_BATCH_SIZE", "1")
     line = "ck run program:object-detection-tflite --env.CK_BATCH_SIZE=2 --env.FULL_REPORT=yes"
     assert ck(f"{line} --env.CK_SILENT_MODE=yes") == 0

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flatshot.cli import install as install_command
+from flatshot.cli import packages_menu
 from flatshot.cli.main import COMMANDS, run
+from flatshot.cli.progress import download_progress
 from flatshot.packages.catalogue import Package
 from tests.packages.conftest import catalogue_json, entry_json, part_json
 
@@ -217,16 +218,16 @@ def test_the_bar_shows_how_far_it_is(capsys: Capture, monkeypatch: pytest.Monkey
     """On a terminal only, one bar a part."""
     from flatshot.packages.install import Packages, Progress
 
-    with install_command.progress_bar() as nothing:
+    with download_progress() as nothing:
         assert nothing is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     package = Packages().catalogue.names["coco-2017-val"][0]
-    with install_command.progress_bar() as on_progress:
+    with download_progress() as on_progress:
         assert on_progress is not None
         for done in (0, 50, 100):
             on_progress(Progress(package, 2, done, 100))
         on_progress(Progress(package, 1, 7, None))
-    with install_command.progress_bar(quiet=True) as nothing:
+    with download_progress(quiet=True) as nothing:
         assert nothing is None
 
 
@@ -342,12 +343,12 @@ def test_the_demo_s_packages_need_no_network(capsys: Capture, home: Path) -> Non
     detector, scenes = map(Path, capsys.readouterr().out.splitlines())
     assert (detector / "pipeline.config").is_file()
     assert Checkpoint(detector)
-    assert len(CocoDataset(scenes)) == install_command.DEMO_SCENES
+    assert len(CocoDataset(scenes)) == packages_menu.DEMO_SCENES
 
 
 def test_the_library_reads_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only one of stdin and stderr is a terminal nobody is asked."""
-    chosen: Callable[..., Package] = install_command.choose
+    chosen: Callable[..., Package] = packages_menu.choose
     from flatshot.errors import PackageError
     from flatshot.packages.install import Packages
 

@@ -8,6 +8,7 @@ import pytest
 from flatshot.cli.main import COMMANDS, run
 from flatshot.conversion.convert import convert
 from flatshot.demo.scenes import write_dataset
+from flatshot.errors import FileError
 from flatshot.models.export import export
 from flatshot.records.store import Records
 
@@ -20,7 +21,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name not in COMMANDS:
             monkeypatch.setitem(COMMANDS, name, name)
     monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("flatshot.cli.install.DEMO_SCENES", 2)
+    monkeypatch.setattr("flatshot.cli.packages_menu.DEMO_SCENES", 2)
     monkeypatch.chdir(tmp_path)
 
 
@@ -52,7 +53,7 @@ def test_a_package(capsys: Capture, tmp_path: Path) -> None:
     made = {path.name for path in (tmp_path / "flatshot-run" / "demo-detector").iterdir()}
     assert made == {"detect_regular_nms.tflite", "detect_fast_nms.tflite", "detect_no_nms.tflite"}
     entries = json.loads((tmp_path / "table.json").read_text())
-    assert [entry["settings"] for entry in entries] != []
+    assert [entry["title"] for entry in entries] == FOUR
     assert entries[0]["metrics"] == entries[2]["metrics"]
     assert entries[0]["images"] == 2
 
@@ -83,6 +84,61 @@ def test_one_file(suffix: str, tiny: Path, scenes: str, capsys: Capture, tmp_pat
         FOUR[3],
     ]
     assert (tmp_path / "flatshot-run").exists() is (suffix == ".pb")
+
+
+@pytest.mark.parametrize("kind", ["model.json", "saved_model", "model.meta"])
+def test_what_convert_takes(
+    kind: str,
+    tiny: Path,
+    scenes: str,
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A graph of any kind; what lies in a folder of a general name is called by the folder."""
+    graph = export(tiny)
+    place = tmp_path / "my_detector" / kind
+    place.parent.mkdir()
+    if kind == "saved_model":
+        place.mkdir()
+        (place / "saved_model.pb").touch()
+    else:
+        place.touch()
+    # The readers have tests of their own: here only that they are asked.
+    monkeypatch.setattr("flatshot.conversion.sources.load_graph", lambda source: graph)
+    assert run(["run", str(place), "--dataset", scenes, "--count", "1", "--json", "-"]) == 0
+    out = capsys.readouterr().out
+    entries = json.loads(out)
+    assert [entry["title"] for entry in entries][1:3] == ["regular NMS", "fast NMS"]
+    name = {"model.json": "my_detector", "saved_model": "saved_model", "model.meta": "model"}[kind]
+    assert entries[0]["model"] == f"flatshot-run/{name}/detect.tflite"
+    assert not (tmp_path / "-").exists()
+
+
+def test_tags_without_a_record(tiny: Path, scenes: str, capsys: Capture) -> None:
+    """They would be for nothing; a bad tag is said before anything is made."""
+    assert run(["run", str(tiny), "--dataset", scenes, "--tags", "a"]) == 2
+    assert "add --record" in capsys.readouterr().err
+    assert run(["run", str(tiny), "--dataset", scenes, "--record", "--tags", "a,-b"]) == 1
+    assert "is no tag" in capsys.readouterr().err
+    assert not Path("flatshot-run").exists()
+
+
+def test_rows_that_were_measured_are_not_thrown_away(
+    tiny: Path, scenes: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that fails ends the run, and what is measured by then is there."""
+
+    def full(self: Records, *args: object, **more: object) -> str:
+        raise FileError("the disk is full")
+
+    monkeypatch.setattr(Records, "add_result", full)
+    line = ["run", str(tiny), "--dataset", scenes, "--count", "1", "--record", "--json", "t.json"]
+    assert run(line) == 1
+    out, err = capsys.readouterr()
+    assert "the disk is full" in err
+    assert titles(out) == FOUR[:1]
+    assert len(json.loads(Path("t.json").read_text())) == 1
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flatshot.cli.ck_environment import VARIABLES
-from flatshot.cli.env import installed_package, package_variables, run_command, run_shell
-from flatshot.cli.install import choose, open_packages, progress_bar, query_of
-from flatshot.cli.run import make_models
+from flatshot.cli.packages_menu import choose, installed_package, open_packages, query_of
+from flatshot.cli.progress import download_progress
+from flatshot.cli.shells import run_command, run_shell
 from flatshot.cli.tables import table
 from flatshot.errors import ConfigError, PackageError
 from flatshot.formats.files import write_bytes
@@ -151,7 +151,7 @@ def _install(line: Line) -> int:
         return 0
     packages = open_packages()
     package = choose(packages.catalogue.get(query_of(text)), text, quiet="quiet" in line.options)
-    with progress_bar(quiet="quiet" in line.options) as on_progress:
+    with download_progress(quiet="quiet" in line.options) as on_progress:
         found = packages.install(package, again="rebuild" in line.options, on_progress=on_progress)
     click.echo(found.path)
     return 0
@@ -171,6 +171,8 @@ def _not_needed(query: "Query") -> str | None:
 
 
 def _virtual_env(line: Line) -> int:
+    from flatshot.packages.environment import variables as variables_of
+
     line.check(("tags", "shell_cmd", "quiet", "verbose"))
     text = _tags(line)
     query = query_of(text)
@@ -182,7 +184,7 @@ def _virtual_env(line: Line) -> int:
     else:
         packages = open_packages()
         found = installed_package(packages, text, quiet="quiet" in line.options)
-        variables = package_variables(found)
+        variables = variables_of(found)
     if "verbose" in line.options:
         for name, value in variables.items():
             click.echo(f"{name}={value}", err=True)
@@ -315,6 +317,8 @@ def _demo(packages: "Packages", name: str) -> "Installed":
 
 def _model(packages: "Packages", weights: "Installed", *, fast: bool) -> Path:
     """The .tflite of the package: the one it brings for this suppression, or one made of it."""
+    from flatshot.experiments.models import make_models
+
     brought = weights.package.exports.get(
         "TFLITE_GRAPH_FAST_NMS" if fast else "TFLITE_GRAPH_REGULAR_NMS"
     )

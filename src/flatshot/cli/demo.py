@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flatshot.cli.run import Models, measure, results_table, rows
+from flatshot.cli.progress import image_progress
+from flatshot.cli.result_tables import results_table
 from flatshot.formats import files
 
 if TYPE_CHECKING:
+    from flatshot.experiments.models import Models
     from flatshot.runtime.images import Pixels
 
 _log = logging.getLogger("flatshot")
@@ -31,6 +33,8 @@ def command(output: str, record: bool) -> None:
     from flatshot.demo.detector_files import write_detector
     from flatshot.demo.scenes import write_dataset
     from flatshot.evaluation.dataset import CocoDataset
+    from flatshot.experiments.keeping import keeping
+    from flatshot.experiments.rows import measure, rows
 
     out = Path(output)
     write_detector(out / "detector")
@@ -38,9 +42,15 @@ def command(output: str, record: bool) -> None:
     _say(f"flatshot run {out / 'detector'} --dataset {out / 'scenes'}")
     dataset = CocoDataset(write_dataset(out / "scenes", SCENES))
     results = []
-    for row in rows(models):
-        results.append((row, measure(row, dataset, record=record, tags="demo")))
-        _log.info("%s: mAP %.4f", row.title, results[-1][1].mAP)
+    with keeping(record, "demo") as keep:
+        for row in rows(models):
+            with image_progress() as progress:
+                result = measure(row, dataset, progress=progress)
+            results.append((row.title, result))
+            _log.info("%s: mAP %.4f", row.title, result.mAP)
+            if keep:
+                facts = {"model": str(row.model), "dataset": str(dataset.annotations)}
+                _log.info("recorded as %s", keep.keep(result, row.title, **facts))
     picture = out / "regular_and_fast_nms.png"
     _draw(models, out / "detector" / "labels.txt", picture)
     click.echo(results_table(results))
@@ -52,8 +62,9 @@ def _say(line: str) -> None:
     click.echo(f"$ {line}", err=True)
 
 
-def _make_models(out: Path) -> Models:
+def _make_models(out: Path) -> "Models":
     from flatshot.conversion.convert import convert
+    from flatshot.experiments.models import Models
     from flatshot.models.export import export
 
     source = out / "detector"
@@ -76,7 +87,7 @@ def _make_models(out: Path) -> Models:
     return Models(regular=paths[0], fast=paths[1])
 
 
-def _draw(models: Models, labels: Path, target: Path) -> None:
+def _draw(models: "Models", labels: Path, target: Path) -> None:
     from flatshot.demo.pictures import side_by_side
     from flatshot.runtime.detector import Detector
 

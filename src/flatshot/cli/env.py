@@ -1,19 +1,11 @@
 """`flatshot env`: the variables that an installed package gives, printed or set for a command."""
 
-import os
 import shlex
-import subprocess
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from flatshot.cli.install import choose, open_packages, progress_bar, search
-from flatshot.cli.terminal import can_ask
-from flatshot.errors import ConfigError, PackageError
-
-if TYPE_CHECKING:
-    from flatshot.packages.install import Installed, Packages
+from flatshot.cli.packages_menu import installed_package, open_packages
+from flatshot.cli.shells import run_command, run_shell
 
 
 class _Command(click.Command):
@@ -47,8 +39,9 @@ def command(ctx: click.Context, /, tags: tuple[str, ...], shell: bool, quiet: bo
         raise click.UsageError("--shell and -- COMMAND both say what to run: give one")
     if given == []:
         raise click.UsageError("no command stands after --")
-    found = installed_package(open_packages(), ",".join(tags), quiet=quiet)
-    variables = package_variables(found)
+    from flatshot.packages.environment import variables as variables_of
+
+    variables = variables_of(installed_package(open_packages(), ",".join(tags), quiet=quiet))
     if shell:
         return run_shell(variables)
     if given is not None:
@@ -56,55 +49,3 @@ def command(ctx: click.Context, /, tags: tuple[str, ...], shell: bool, quiet: bo
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     return 0
-
-
-def installed_package(packages: "Packages", text: str, *, quiet: bool) -> "Installed":
-    """The installed package of that name or those tags; one that is not is offered to a terminal.
-
-    Raises:
-        ConfigError: it is no query.
-        PackageError: there is none, none is installed, or several are and nobody can be asked.
-    """
-    known = search(packages, text)
-    there = [package for package in known if packages.installed(package)]
-    if there:
-        chosen = choose(there, text, quiet=quiet, purpose="use")
-        return packages.install(chosen)
-    if not can_ask():
-        names = ", ".join(package.name for package in known[:5]) + (", ..." * (len(known) > 5))
-        raise PackageError(
-            f"no package with tags {text!r} is installed: `flatshot install` brings {names}"
-        )
-    chosen = choose(known, text, quiet=quiet)
-    click.confirm(f"{chosen} is not installed: install it?", default=True, abort=True, err=True)
-    with progress_bar() as on_progress:
-        return packages.install(chosen, on_progress=on_progress)
-
-
-def package_variables(installed: "Installed") -> dict[str, str]:
-    """The variables that the package gives."""
-    from flatshot.packages.environment import variables
-
-    return variables(installed)
-
-
-def run_command(command: Sequence[str] | str, variables: Mapping[str, str], **more: Any) -> int:
-    """Run `command` with the variables set, and give its exit code.
-
-    Raises:
-        ConfigError: it cannot be started.
-    """
-    try:
-        done = subprocess.run(command, env={**os.environ, **variables}, check=False, **more)
-    except OSError as error:
-        name = command if isinstance(command, str) else command[0]
-        raise ConfigError(f"cannot run {name!r}: {error.strerror or error}") from error
-    # A signal is told as shells do.
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode
-
-
-def run_shell(variables: Mapping[str, str]) -> int:
-    """Start the user's shell with the variables set, and give its exit code."""
-    shell = os.environ.get("SHELL") or ("cmd.exe" if os.name == "nt" else "/bin/sh")
-    click.echo("flatshot: a new shell with the package's variables; `exit` leaves it", err=True)
-    return run_command([shell], variables)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flatshot.cli.install import open_packages
+from flatshot.cli.packages_menu import open_packages
 from flatshot.cli.tables import table
 
 if TYPE_CHECKING:

@@ -5,7 +5,17 @@ from typing import Any
 
 import click
 
-from flatshot.formats.files import write_bytes
+from flatshot.formats.files import check_target, write_bytes
+
+
+def check_json(file: str | None) -> None:
+    """Do nothing if `write_json` will be able to write to `file`; before long work.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    if file is not None and file != "-":
+        check_target(file)
 
 
 def write_json(file: str | None, content: Any) -> None:

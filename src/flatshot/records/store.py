@@ -39,6 +39,7 @@ from flatshot.records.packing import (
     unpack_times,
 )
 from flatshot.records.schema import SCHEMA, SCHEMA_VERSION, foreign_part
+from flatshot.records.tags import tag_word, words
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # How long a writer waits for another one.
@@ -131,6 +132,7 @@ class Records:
         repo: str = "local",
         tags: Iterable[str] = (),
         artefacts: Mapping[str, bytes] | None = None,
+        key: str | None = None,
     ) -> str:
         """Keep a run, and give its uid.
 
@@ -140,24 +142,31 @@ class Records:
             repo: the repository that it belongs to.
             tags: words to find it by; case and surrounding space do not count.
             artefacts: kind -> bytes to keep beside, once for all records that share them.
+            key: names the run: what is added under one key twice is kept once.
 
         Raises:
             RecordError: a tag is empty, begins with `-` or holds a comma, or `content` is no JSON.
             FileError: the disk is full or gone.
         """
-        words = sorted({_tag(tag) for tag in tags})
+        tags = words(tags)
         try:
             text = json.dumps(content, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RecordError(f"a record must be made of JSON values: {error}") from error
-        uid = secrets.token_hex(8)
+        uid = secrets.token_hex(8) if key is None else hashlib.sha256(key.encode()).hexdigest()[:16]
         created = _now()
+        with self._sqlite_errors():
+            if self._db.execute("SELECT 1 FROM records WHERE uid = ?", (uid,)).fetchone():
+                return uid
         kept = {kind: (self._keep(data), data) for kind, data in (artefacts or {}).items()}
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?)", (uid, name, repo, created, text)
-            )
-            db.executemany("INSERT INTO tags VALUES (?, ?)", [(uid, word) for word in words])
+            new = db.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?) ON CONFLICT (uid) DO NOTHING",
+                (uid, name, repo, created, text),
+            ).rowcount
+            if not new:
+                return uid
+            db.executemany("INSERT INTO tags VALUES (?, ?)", [(uid, tag) for tag in tags])
             for kind, (sha256, data) in kept.items():
                 # A deletion may have taken an equal artefact away since; here nobody else writes.
                 self._keep(data)
@@ -173,6 +182,7 @@ class Records:
         name: str | None = None,
         repo: str = "local",
         tags: Iterable[str] = (),
+        key: str | None = None,
         **more: str,
     ) -> str:
         """Keep the `Result` of an evaluation with its detections, and give the record's uid.
@@ -182,6 +192,7 @@ class Records:
             name: what to call it.
             repo: the repository that it belongs to.
             tags: words to find it by.
+            key: as of `add`.
             more: further facts to keep, such as the path of the model.
 
         Raises:
@@ -194,6 +205,7 @@ class Records:
             repo=repo,
             tags=tags,
             artefacts=artefacts(result),
+            key=key,
         )
 
     def find(
@@ -204,8 +216,8 @@ class Records:
         Raises:
             RecordError: a tag is empty or holds a comma.
         """
-        wanted = {_tag(tag) for tag in tags if not tag.strip().startswith("-")}
-        forbidden = {_tag(tag.strip()[1:]) for tag in tags if tag.strip().startswith("-")}
+        wanted = {tag_word(tag) for tag in tags if not tag.strip().startswith("-")}
+        forbidden = {tag_word(tag.strip()[1:]) for tag in tags if tag.strip().startswith("-")}
         with self._sqlite_errors(), self._snapshot() as db:
             rows = db.execute(
                 "SELECT uid FROM records WHERE (?1 IS NULL OR name = ?1)"
@@ -403,13 +415,6 @@ class Records:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordError(f"the records in {str(self.path)!r} do not work: {error}") from error
-
-
-def _tag(text: str) -> str:
-    word = text.strip().lower()
-    if not word or word.startswith("-") or "," in word:
-        raise RecordError(f"{text!r} is no tag: give a word without commas or a leading -")
-    return word
 
 
 def _now() -> str:
