@@ -1,15 +1,17 @@
 """The names of the classes: from a text file, a label map, or the model file itself."""
 
+import functools
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from flatshot.errors import FormatError
+from flatshot.formats import protobuf
 from flatshot.formats.files import StrPath, read_bytes
 from flatshot.formats.sniffing import decode_text, is_markup, mistaken
 from flatshot.runtime.label_lists import is_label_map, names_nothing, read_lines, read_list
@@ -21,6 +23,7 @@ _MAX_PACKED = 4 << 20
 # What zipfile raises on archives that are damaged, encrypted or packed in unusual ways.
 _DAMAGE = (
     EOFError,
+    LookupError,
     NotImplementedError,
     RuntimeError,
     ValueError,
@@ -105,18 +108,6 @@ def parse_lines(text: str) -> Labels:
     return Labels(found.names, found.by_place)
 
 
-_TOKEN = re.compile(
-    r"""\s*(?:\#[^\n]*\s*)*(?:
-        (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
-      | (?P<word>[\w.+-]+)
-      | (?P<mark>[{}<>:,;\[\]])
-      | (?P<bad>\S))""",
-    re.VERBOSE,
-)
-_SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
-
-
 def parse_label_map(text: str) -> Labels:
     """Labels from a label map of the Object Detection API: `item { id: 1 name: "person" }`.
 
@@ -124,116 +115,42 @@ def parse_label_map(text: str) -> Labels:
     passed over, with whatever they contain. Id 0, the background, is left out.
 
     Raises:
-        FormatError: it is no label map, an item lacks its id, two items share one, or one of id 0
-            has a name that is not the background's: TensorFlow refuses those, and whoever counted
-            from 0 would find all names moved by one.
+        FormatError: it is no label map (with the line and column of the mistake), an item lacks
+            its id, two items share one, or one of id 0 has a name that is not the background's:
+            TensorFlow refuses those, and whoever counted from 0 would find all names moved by one.
     """
-    tokens = _tokens(text)
+    label_map = _label_map_class()()
+    protobuf.parse_text(label_map, text, "label map")
     names: dict[int, str] = {}
-    position = 0
-    while position < len(tokens):
-        if tokens[position] != ("word", "item"):
-            raise FormatError(f"a label map holds items, not {tokens[position][1]!r}")
-        fields, position = _item(tokens, position + 1)
-        number = _identifier(fields)
-        if number - 1 in names:
-            raise FormatError(f"two items of the label map have id {number}")
-        name = fields.get("display_name") or fields.get("name") or ""
-        if number == 0 and name and not names_nothing(name):
+    for item in label_map.item:
+        if not item.HasField("id"):
+            raise FormatError(f"an item of the label map has no id that is a number: {_name(item)}")
+        if item.id - 1 in names:
+            raise FormatError(f"two items of the label map have id {item.id}")
+        if item.id == 0 and _name(item) and not names_nothing(_name(item)):
             raise FormatError(
-                f"the item {name!r} has id 0, which is the background's: number the items from 1"
+                f"the item {_name(item)!r} has id 0, which is the background's: number the items "
+                "from 1"
             )
-        if number > 0:
-            names[number - 1] = fields.get("display_name") or fields.get("name") or f"id {number}"
+        if item.id > 0:
+            names[item.id - 1] = _name(item) or f"id {item.id}"
     if not names:
         raise FormatError("no labels: expected items with an id and a name")
     return Labels(names)
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    """(kind, text) of what the text consists of; adjacent strings become one."""
-    found: list[tuple[str, str]] = []
-    for match in _TOKEN.finditer(text):
-        kind, value = match.lastgroup, match.group(match.lastgroup or 0)
-        if kind is None or kind == "bad":
-            raise FormatError(f"a label map has no {value!r} there (character {match.start()})")
-        if kind == "string":
-            value = _unquoted(value)
-            if found and found[-1][0] == "string":
-                found[-1] = ("string", found[-1][1] + value)
-                continue
-        found.append((kind, value))
-    return found
+def _name(item: Any) -> str:
+    """What an item is called; bytes that are no UTF-8 are replaced."""
+    name: bytes = item.display_name or item.name
+    return name.decode("utf-8", "replace")
 
 
-def _unquoted(quoted: str) -> str:
-    """The string between the quotes; octal and hexadecimal escapes are bytes of UTF-8."""
-
-    def plain(match: re.Match[bytes]) -> bytes:
-        octal, hexadecimal, other = match.groups()
-        if octal or hexadecimal:
-            return bytes([int(octal or hexadecimal, 8 if octal else 16) & 0xFF])
-        return _SIMPLE_ESCAPES.get(other.decode("latin-1"), "").encode() or bytes(other)
-
-    return _ESCAPE.sub(plain, quoted[1:-1].encode()).decode("utf-8", "replace")
-
-
-_CLOSING = {"{": "}", "<": ">"}
-
-
-def _item(tokens: list[tuple[str, str]], position: int) -> tuple[dict[str, str], int]:
-    """The plain fields of the item whose body begins at `position`, and the place after it."""
-    fields: dict[str, str] = {}
-    position = _skip(tokens, position, ":")
-    closing = _CLOSING.get(_at(tokens, position)[1])
-    if closing is None:
-        raise FormatError("an item of the label map lacks its opening brace")
-    position += 1
-    while _at(tokens, position) != ("mark", closing):
-        kind, name = _at(tokens, position)
-        if kind != "word":
-            raise FormatError(f"a label map has no {name!r} where a field is expected")
-        position = _skip(tokens, position + 1, ":")
-        if _at(tokens, position)[0] == "mark":
-            position = _after_message(tokens, position)
-        else:
-            fields[name] = _at(tokens, position)[1]
-            position += 1
-        position = _skip(tokens, position, ",", ";")
-    return fields, _skip(tokens, position + 1, ",", ";")
-
-
-def _at(tokens: list[tuple[str, str]], position: int) -> tuple[str, str]:
-    if position >= len(tokens):
-        raise FormatError("the label map ends within an item")
-    return tokens[position]
-
-
-def _skip(tokens: list[tuple[str, str]], position: int, *marks: str) -> int:
-    while position < len(tokens) and tokens[position] in [("mark", mark) for mark in marks]:
-        position += 1
-    return position
-
-
-def _after_message(tokens: list[tuple[str, str]], position: int) -> int:
-    """The place after a message or list that nobody asked for."""
-    depth = 0
-    while True:
-        kind, value = _at(tokens, position)
-        if kind == "mark":
-            depth += (value in "{<[") - (value in "}>]")
-        position += 1
-        if depth <= 0:
-            return position
-
-
-def _identifier(fields: Mapping[str, str]) -> int:
-    try:
-        return int(fields["id"], 0)
-    except (KeyError, ValueError):
-        raise FormatError(
-            f"an item of the label map has no id that is a number: {dict(fields)}"
-        ) from None
+@functools.cache
+def _label_map_class() -> Any:
+    """The API's message of label maps; fields that are not declared are passed over."""
+    item = ["bytes name = 1", "int32 id = 2", "bytes display_name = 3"]
+    declared = {"Item": item, "LabelMap": ["repeated Item item = 1"]}
+    return protobuf.message_classes("flatshot.labels", "proto2", declared)["LabelMap"]
 
 
 def packed_labels(model: bytes | memoryview) -> Labels | None:
