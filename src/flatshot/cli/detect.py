@@ -13,6 +13,7 @@ import click
 from flatshot.cli.detector_options import post_process_options, resize_option
 from flatshot.cli.image_arguments import find_images
 from flatshot.cli.places import place
+from flatshot.cli.terminal import visible
 from flatshot.errors import ConfigError, FileError, FormatError, ImageError
 from flatshot.formats.files import check_target, read_bytes, write_beside, write_bytes
 
@@ -171,7 +172,7 @@ def _run(
             pixels = detector.load(path)
         except (ImageError, FileError) as error:
             failed += 1
-            click.echo(f"flatshot: skipped: {error}", err=True)
+            click.echo(f"flatshot: skipped: {visible(str(error))}", err=True)
             continue
         start = time.perf_counter()
         found = detector(pixels)
@@ -258,6 +259,7 @@ class _Table:
 
     def _line(self, name: str, score: str, label: str, numbers: Sequence[str]) -> None:
         cells = "".join(f"{number:>7}" for number in numbers)
+        name, label = visible(name), visible(label)
         click.echo(f"{name:<{self._width}}  {score:>5}  {label:<16}{cells}".rstrip())
 
 

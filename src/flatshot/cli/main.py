@@ -10,6 +10,7 @@ from importlib import import_module
 
 import click
 
+from flatshot.cli.terminal import visible, visible_lines
 from flatshot.errors import FlatshotError
 from flatshot.version import VERSION
 
@@ -70,7 +71,7 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        click.echo(f"flatshot: {level}{record.getMessage()}", err=True)
+        click.echo(f"flatshot: {level}{visible_lines(record.getMessage())}", err=True)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +97,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         click.echo("flatshot: interrupted", err=True)
         return 130
     except FlatshotError as error:
-        click.echo(f"flatshot: error: {' '.join(str(error).split())}", err=True)
+        click.echo(f"flatshot: error: {visible(' '.join(str(error).split()))}", err=True)
         return 1
     except BrokenPipeError:
         # The reader of our output went away (`flatshot inspect x | head`): stop quietly.

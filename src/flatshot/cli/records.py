@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.json_output import write_json
-from flatshot.cli.terminal import can_ask
+from flatshot.cli.terminal import can_ask, visible
 from flatshot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def show(record: str, json_file: str | None) -> None:
     rows = difference([found], everything=True)
     click.echo(_table([(row.key, _shown(row.values[0])) for row in rows.settings + rows.figures]))
     for kind, sha256 in found.artefacts.items():
-        click.echo(f"keeps {kind}, sha256 {sha256}")
+        click.echo(visible(f"keeps {kind}, sha256 {sha256}"))
 
 
 @command.command("compare")
@@ -156,7 +156,8 @@ def delete(records: tuple[str, ...], yes: bool) -> None:
 
 def _title(record: "Record") -> str:
     tags = f" [{','.join(record.tags)}]" if record.tags else ""
-    return f"{record.uid} {record.name or '-'} ({record.repo}, {record.created[:19]} UTC){tags}"
+    name = record.name or "-"
+    return visible(f"{record.uid} {name} ({record.repo}, {record.created[:19]} UTC){tags}")
 
 
 def _row_json(row: "Row") -> dict[str, Any]:
@@ -174,6 +175,7 @@ def _shown(value: object) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
