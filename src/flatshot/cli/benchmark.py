@@ -11,6 +11,7 @@ from flatshot.cli.json_output import check_json, write_json
 from flatshot.cli.places import place
 from flatshot.cli.progress import image_progress
 from flatshot.cli.result_tables import report, settings_report
+from flatshot.formats.files import check_target
 from flatshot.formats.postprocess import keywords
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class _Command(click.Command):
 )
 @click.option("--per-class", is_flag=True, help="Print the AP of every category as well.")
 @click.option("--json", "json_file", help="Write the result to this file; - for stdout alone.")
+@click.option("--report", help="Write a page of the run to this file; see `flatshot report`.")
 @click.option(
     "--resume",
     is_flag=False,
@@ -140,6 +142,8 @@ def command(model: str, **options: Any) -> None:
     )
     quiet = options["json_file"] == "-"
     check_json(options["json_file"])
+    if options["report"]:
+        check_target(options["report"])
     with keeping(options["record"], options["tags"], options["record_repo"]) as keep:
         if not options["silent"] and not quiet:
             click.echo(settings_report(model, detector, dataset, options))
@@ -158,6 +162,11 @@ def command(model: str, **options: Any) -> None:
             write_json(options["json_file"], content)
         if keep and not quiet:
             click.echo(f"recorded as {content['record']}")
+        if options["report"]:
+            from flatshot.report.page import write_report
+            from flatshot.report.sources import study_of
+
+            write_report(options["report"], [study_of(result, dataset, model, options["dataset"])])
         journal.done()
 
 

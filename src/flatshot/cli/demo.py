@@ -11,6 +11,8 @@ from flatshot.cli.result_tables import results_table
 from flatshot.formats import files
 
 if TYPE_CHECKING:
+    from flatshot.evaluation.dataset import CocoDataset
+    from flatshot.evaluation.evaluate import Result
     from flatshot.experiments.models import Models
     from flatshot.runtime.images import Pixels
 
@@ -53,8 +55,11 @@ def command(output: str, record: bool) -> None:
                 _log.info("recorded as %s", keep.keep(result, row.title, **facts))
     picture = out / "regular_and_fast_nms.png"
     _draw(models, out / "detector" / "labels.txt", picture)
+    pages = _report(out, dataset, models, [result for _, result in results])
     click.echo(results_table(results))
     click.echo(f"\n{picture}: three scenes, regular NMS above, fast NMS below", err=True)
+    for page, words in pages.items():
+        click.echo(f"{page}: {words}; open it in a browser", err=True)
 
 
 def _say(line: str) -> None:
@@ -93,6 +98,24 @@ def _draw(models: "Models", labels: Path, target: Path) -> None:
 
     detectors = [Detector(path, labels=labels) for path in (models.regular, models.fast)]
     _write_png(target, side_by_side(detectors))
+
+
+def _report(
+    out: Path, dataset: "CocoDataset", models: Models, results: "list[Result]"
+) -> dict[Path, str]:
+    """The pages of the first run, and of the first two side by side; what each shows."""
+    from flatshot.report.page import write_report
+    from flatshot.report.sources import study_of
+
+    place = str(out / "scenes")
+    regular, fast = (
+        study_of(result, dataset, str(model), place)
+        for result, model in zip(results, (models.regular, models.fast), strict=False)
+    )
+    return {
+        write_report(out / "report.html", [regular]): "what was measured, seen",
+        write_report(out / "comparison.html", [regular, fast]): "regular and fast side by side",
+    }
 
 
 def _write_png(target: Path, pixels: "Pixels") -> None:

@@ -30,9 +30,9 @@ def command(
     flatshot report regular fast -o comparison.html
     """
     from flatshot.evaluation.dataset import CocoDataset
-    from flatshot.formats.files import check_target, write_bytes
+    from flatshot.formats.files import check_target
     from flatshot.records.store import Records
-    from flatshot.report.page import report
+    from flatshot.report.page import write_report
     from flatshot.report.sources import load_studies
 
     if (annotations or images) and not dataset:
@@ -41,6 +41,5 @@ def command(
     given = CocoDataset(dataset, annotations, images) if dataset else None
     with Records() as store:
         studies = load_studies(results, store, dataset=given, detections=detections)
-    page = report(studies)
-    write_bytes(output, page.encode())
-    click.echo(f"{output}: {len(page) / 1e6:.1f} MB", err=True)
+    page = write_report(output, studies)
+    click.echo(f"{page}: {page.stat().st_size / 1e6:.1f} MB", err=True)

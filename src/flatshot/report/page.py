@@ -11,11 +11,13 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
-from pathlib import PurePath
+from importlib import resources
+from pathlib import Path, PurePath
 from typing import Any
 
 from flatshot.errors import ConfigError
+from flatshot.formats import files
+from flatshot.formats.files import StrPath
 from flatshot.report import words
 from flatshot.report.figures import FIGURES
 from flatshot.report.plots import spark
@@ -24,12 +26,11 @@ from flatshot.report.study import Study
 from flatshot.version import VERSION
 
 
-def report(studies: Sequence[Study], *, progress: Any = None) -> str:
+def report(studies: Sequence[Study]) -> str:
     """The page of one run, or of several side by side, as HTML.
 
     Args:
         studies: the runs; of several the first is what the others are held against.
-        progress: called with the name of each step before it begins.
 
     Raises:
         ConfigError: no run.
@@ -42,6 +43,17 @@ def report(studies: Sequence[Study], *, progress: Any = None) -> str:
     from flatshot.report.comparison import comparison
 
     return _render("compare.html.j2", comparison(studies))
+
+
+def write_report(path: StrPath, studies: Sequence[Study]) -> Path:
+    """Write the page of `report` to `path`, whole or not at all.
+
+    Raises:
+        ConfigError, RecordError: see `report`.
+        FileError: the place cannot be written.
+    """
+    files.write_bytes(path, report(studies).encode())
+    return Path(path)
 
 
 def _report(study: Study) -> str:
@@ -138,7 +150,7 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("flatshot.report").joinpath("templates", name).read_text("utf-8").strip()
+    return resources.files("flatshot.report").joinpath("templates", name).read_text("utf-8").strip()
 
 
 def _data(value: float, text: str) -> Any:
