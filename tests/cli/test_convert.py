@@ -114,7 +114,7 @@ def test_json_has_the_figures(tiny: Path, tmp_path: Path, capsys: Capture) -> No
         (["{graph}/tflite_graph.pb", "--output_arrays=nothing"], 1, "no node 'nothing'"),
         (["{graph}/tflite_graph.pb", "--input_shapes=1,64,64,3"], 1, "not [1, 64, 64, 3]"),
         (["{graph}/tflite_graph.pb", "--input_arrays=nothing"], 1, "'nothing'"),
-        (["{tiny}", "--inference_type=QUANTIZED_UINT8"], 1, "only FLOAT"),
+        (["{tiny}", "--inference_type=QUANTIZED_UINT8"], 1, "does not have MinMax information"),
         (["{tiny}/pipeline.config"], 1, "neither a checkpoint"),
         (["{graph}/tflite_graph.pb", "--config_override=x"], 1, "this one is exported already"),
         (["{graph}/tflite_graph.pb", "--max_detections=0"], 1, "max_detections is 0"),

@@ -77,8 +77,6 @@ def _hard_swishes() -> Iterator[Graph]:
 
 def _fake_quants() -> Iterator[Graph]:
     x = placeholder("x", 2, 3, 4, 5)
-    for low, high in ((-1.3, 2.1), (0.0, 6.0), (-0.4, 0.0)):
-        yield _on(x, "FakeQuantWithMinMaxVars", low, high, min=low, max=high)
     # Of weights: they are constant, and what comes out of the file are those on the grid.
     limits = [const("low", -1.0), const("high", 1.0), const("w", randn(RNG, 3, 4, 5))]
     attrs: dict[str, Attr] = {"num_bits": 4, "narrow_range": True}

@@ -10,7 +10,7 @@ import click
 from flatshot.cli.absl_flags import AbslCommand, split_names
 from flatshot.cli.export_options import arguments, export_options
 from flatshot.cli.places import place
-from flatshot.errors import UnsupportedError
+from flatshot.cli.quantized_options import quantized_arguments, quantized_options
 from flatshot.formats.postprocess import DECLARED
 
 _log = logging.getLogger("flatshot")
@@ -43,9 +43,7 @@ _log = logging.getLogger("flatshot")
     default=False,
     help="let operators that are not known through; TFLite_Detection_PostProcess always is",
 )
-@click.option(
-    "--inference_type", default="FLOAT", show_default=True, metavar="TYPE", help="FLOAT only so far"
-)
+@quantized_options
 @export_options
 @click.option(
     "--nms_score_threshold", type=float, help="lowest score that is kept  [default: the source's]"
@@ -67,7 +65,6 @@ def command(
     input_arrays: str,
     input_shapes: str,
     output_arrays: str,
-    inference_type: str,
     as_json: bool,
     allow_custom_ops: bool,
     nms_score_threshold: float | None,
@@ -88,10 +85,7 @@ def command(
         raise click.UsageError("give one input: SOURCE or --input_file")
     if cut and output_arrays:
         raise click.UsageError("--cut and --output_arrays both say where the model ends: give one")
-    if inference_type.upper() not in ("FLOAT", "FLOAT32"):
-        raise UnsupportedError(
-            f"--inference_type {inference_type}: only FLOAT models are written so far"
-        )
+    quantized = quantized_arguments(options)
     keywords = arguments(options)
     thresholds = {
         "nms_score_threshold": nms_score_threshold,
@@ -107,6 +101,7 @@ def command(
         pipeline_config=keywords["pipeline_config"],
         config_override=keywords["config_override"],
         postprocess={**thresholds, **_given(ctx, keywords)},
+        **quantized,
     )
     path = model.save(output_file)
     for line in model.log.lines():

@@ -14,7 +14,7 @@ from flatshot.compiler.importer import (
     needed_nodes,
     scalar_attrs,
 )
-from flatshot.compiler.passes import run_passes
+from flatshot.compiler.quantization.inference import Inference, run_inference_passes
 from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
 from flatshot.errors import GraphError
 from flatshot.formats import custom_options, files, normalization, tflite
@@ -68,6 +68,7 @@ def compile_graph(
     input_shapes: Sequence[tuple[int, ...]] = (),
     output_arrays: Sequence[str] = (),
     allow_custom_ops: bool = False,
+    inference: Inference = Inference(),
 ) -> Model:
     """The TensorFlow Lite model of a frozen graph, or of a part of it.
 
@@ -82,8 +83,10 @@ def compile_graph(
         output_arrays: names of the outputs; if none are given, the four of the post-processing
             operator, or with `cut` or without the operator the raw outputs.
         allow_custom_ops: write operators that are not known as custom ones.
+        inference: real numbers or integers.
 
     Raises:
+        ConfigError: what `inference` asks for cannot be.
         GraphError: the graph cannot be: a cycle, a missing node, shapes that do not fit; or it has
             no outputs of a detector and none are named.
         UnsupportedOpError: operators that are not known, all of them at once.
@@ -96,7 +99,7 @@ def compile_graph(
     )
     graph = fold_shapes(graph, boundary)
     ir = import_graph(graph, boundary)
-    run_passes(ir)
+    run_inference_passes(ir, inference)
     metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}

@@ -9,7 +9,7 @@ import numpy as np
 
 from flatshot.compiler.ir import Dims, Graph, Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator
-from flatshot.compiler.order import sort_nodes
+from flatshot.compiler.order import first_ready, sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import Option
@@ -65,11 +65,12 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
             f"the outputs need {len(needed)} nodes; the largest graph that is converted has "
             f"{MAX_NODES}, some fifty times those of a detector"
         )
-    order = sort_nodes(
-        source,
-        [node for node in source if node.name in needed],
-        lambda node: _sources(source, node.name, set(inputs)),
-    )
+
+    def sources(node: Node) -> list[str]:
+        return _sources(source, node.name, set(inputs))
+
+    wanted = [node for node in source if node.name in needed]
+    order = first_ready(source, sort_nodes(source, wanted, sources), sources)
     _check_known([node for node in order if node.name not in inputs], boundary)
     graph = Graph()
     values: dict[str, Value] = {}

@@ -6,7 +6,6 @@ import numpy as np
 
 from flatshot.compiler.ir import Graph, Op, Value
 from flatshot.compiler.operators import OPERATORS
-from flatshot.compiler.operators.functions import fake_quant_limits
 from flatshot.compiler.operators.shapes import gather_axis
 from flatshot.formats.tflite import Padding
 
@@ -17,11 +16,7 @@ def settle_operands(graph: Graph) -> int:
     """Turn operands that are attributes in TensorFlow Lite into attributes, and 64 bits into 32."""
     count = 0
     for op in graph.ops:
-        if op.kind == "fake_quant" and len(op.inputs) > 1:
-            op.attrs["min"], op.attrs["max"] = fake_quant_limits(op)
-            graph.set_inputs(op, op.inputs[:1])
-            count += 1
-        elif op.kind == "gather" and len(op.inputs) > 2:
+        if op.kind == "gather" and len(op.inputs) > 2:
             op.attrs["axis"] = gather_axis(op)
             graph.set_inputs(op, op.inputs[:2])
             count += 1

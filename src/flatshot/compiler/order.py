@@ -1,5 +1,6 @@
 """The order in which the nodes of a graph can run."""
 
+import heapq
 from collections.abc import Callable, Sequence
 
 from flatshot.errors import GraphError
@@ -40,4 +41,43 @@ def sort_nodes(
             else:
                 entered.add(name)
                 stack += reversed(waiting)
+    return order
+
+
+def first_ready(
+    graph: Graph, nodes: Sequence[Node], sources: Callable[[Node], Sequence[str]]
+) -> list[Node]:
+    """`nodes` so that of all that can run the one that stands first in the file comes next.
+
+    That is how TOCO orders operators (`FixOperatorOrdering`); constants can always be read. Files
+    that are in order already stay as they are.
+
+    Args:
+        graph: the file.
+        nodes: what to order, without cycles and with all that they read.
+        sources: the names of the nodes that a node reads.
+    """
+    place = {node.name: number for number, node in enumerate(graph)}
+    wanted = {node.name: set(sources(node)) for node in nodes}
+    readers: dict[str, list[str]] = {}
+    for name, names in wanted.items():
+        for source in names:
+            readers.setdefault(source, []).append(name)
+    constants = [node for node in nodes if node.op == "Const"]
+    ready = [place[name] for name, names in wanted.items() if not names]
+    ready = [number for number in ready if graph.nodes[number].op != "Const"]
+    order: list[Node] = []
+
+    def run(node: Node) -> None:
+        order.append(node)
+        for reader in readers.get(node.name, ()):
+            wanted[reader].discard(node.name)
+            if not wanted[reader]:
+                heapq.heappush(ready, place[reader])
+
+    heapq.heapify(ready)
+    for node in constants:
+        run(node)
+    while ready:
+        run(graph.nodes[heapq.heappop(ready)])
     return order

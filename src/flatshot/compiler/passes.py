@@ -18,6 +18,7 @@ from flatshot.compiler.lowering import (
 )
 from flatshot.compiler.operators import OPERATORS, evaluate
 from flatshot.compiler.operators.shaping import concat_axis
+from flatshot.compiler.quantization.trained import drop_trained_ranges, fold_trained_weights
 from flatshot.compiler.sharing import separate_layouts, share_constants
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Array
@@ -29,6 +30,7 @@ Pass = Callable[[Graph], int]
 _MAX_FOLDED_BYTES = 2**26
 _ACTIVATIONS = {"relu": Activation.RELU, "relu6": Activation.RELU6}
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+_UNFOLDED = (*_CONVOLUTIONS, "fake_quant")
 _FUSING = (*_CONVOLUTIONS, "add", "sub", "mul", "div")
 
 
@@ -84,12 +86,13 @@ def _detached(value: Value) -> Value:
 def fold_constants(graph: Graph) -> int:
     """Replace operators whose inputs are all constant by what they compute.
 
-    Convolutions are left: nobody folds them, and a small file could ask for any amount of work.
+    Convolutions are left: nobody folds them, and a small file could ask for any amount of work. So
+    are FakeQuants, whose ranges are read first: see `quantization.trained`.
     """
     count = 0
     for op in graph.ops:
         operator = OPERATORS.get(op.kind)
-        if operator is None or operator.kernel is None or op.kind in _CONVOLUTIONS:
+        if operator is None or operator.kernel is None or op.kind in _UNFOLDED:
             continue
         if len(op.outputs) > 1:
             continue  # their parts are views; whoever reads one folds it
@@ -319,10 +322,8 @@ def fuse_activations(graph: Graph) -> int:
     return count
 
 
-PASSES: Sequence[Pass] = (
-    drop_dead,
-    drop_identities,
-    fold_constants,
+CLEANING: Sequence[Pass] = (drop_dead, drop_identities, fold_constants)
+FUSING: Sequence[Pass] = (
     drop_trivial_arithmetic,
     drop_identities,
     settle_concat_axes,
@@ -340,9 +341,16 @@ PASSES: Sequence[Pass] = (
     fuse_hard_swish,
     fuse_activations,
     drop_dead,
-    separate_layouts,
-    share_constants,
 )
+WRITING: Sequence[Pass] = (separate_layouts, share_constants)
+PASSES: Sequence[Pass] = (
+    *CLEANING,
+    fold_trained_weights,
+    drop_trained_ranges,
+    *FUSING,
+    *WRITING,
+)
+"""What makes a model of real numbers."""
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass] = PASSES) -> int:

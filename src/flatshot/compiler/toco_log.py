@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flatshot.compiler.cost import MemoryPlan, arithmetic_ops, plan_memory
 from flatshot.formats.graphdef import Graph, Node
-from flatshot.formats.tflite import TFLiteModel
+from flatshot.formats.tflite import Tensor, TFLiteModel
 
 _BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
@@ -17,13 +17,15 @@ _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 
 @dataclass(frozen=True)
 class Counts:
-    """Operators and arrays (tensors) of a graph."""
+    """Operators and arrays (tensors) of a graph, and how many of these are quantised."""
 
     operators: int
     arrays: int
+    quantized: int = 0
 
     def __str__(self) -> str:
-        return f"{self.operators} operators, {self.arrays} arrays (0 quantized)"
+        counted = f"{self.operators} operators, {self.arrays} arrays"
+        return f"{counted} ({self.quantized} quantized)"
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,20 @@ class ConversionLog:
             f"Before Removing unused ops: {self.imported}",
             f"Before general graph transformations: {self.needed}",
             f"After general graph transformations pass 1: {self.converted}",
+            *self._quantization_lines(),
             f"Before dequantization graph transformations: {self.converted}",
             f"Total transient array allocated size: {self.memory.allocated} bytes, "
             f"theoretical optimal value: {self.memory.optimal} bytes.",
             f"Estimated count of arithmetic ops: {format_ops(self.arithmetic_ops)} "
             "(note that a multiply-add is counted as 2 ops).",
+        ]
+
+    def _quantization_lines(self) -> list[str]:
+        if not self.converted.quantized:
+            return []
+        return [
+            f"After quantization graph transformations pass 1: {self.converted}",
+            f"Before shuffling of FC weights: {self.converted}",
         ]
 
 
@@ -65,10 +76,18 @@ def make_log(graph: Graph, needed: set[str], inputs: set[str], model: TFLiteMode
     return ConversionLog(
         imported=count_graph(nodes, inputs),
         needed=count_graph([node for node in nodes if node.name in needed], inputs),
-        converted=Counts(len(subgraph.operators), len(subgraph.tensors)),
+        converted=Counts(
+            len(subgraph.operators),
+            len(subgraph.tensors),
+            sum(map(_is_quantized, subgraph.tensors)),
+        ),
         memory=plan_memory(model),
         arithmetic_ops=arithmetic_ops(model),
     )
+
+
+def _is_quantized(tensor: Tensor) -> bool:
+    return tensor.quantization is not None and tensor.quantization.scale is not None
 
 
 def count_graph(nodes: list[Node], inputs: set[str]) -> Counts:

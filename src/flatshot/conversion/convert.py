@@ -5,6 +5,8 @@ from typing import Any
 
 from flatshot.compiler.compile import Model, compile_graph
 from flatshot.compiler.frozen.cut import cut_frozen
+from flatshot.compiler.quantization.inference import Inference, InferenceType
+from flatshot.compiler.quantization.unsigned import UnsignedSettings
 from flatshot.conversion.sources import Source, open_source, without_auto
 from flatshot.errors import ConfigError
 from flatshot.formats.detector_graph import change_postprocess, is_exported
@@ -24,6 +26,11 @@ def convert(
     pipeline_config: StrPath | None = None,
     config_override: str = "",
     postprocess: Mapping[str, Any] | None = None,
+    inference_type: str | None = None,
+    mean_values: Sequence[float] = (),
+    std_values: Sequence[float] = (),
+    change_concat_input_ranges: bool | None = None,
+    default_ranges: tuple[float, float] | None = None,
 ) -> Model:
     """The TensorFlow Lite model of a detector, whatever holds it.
 
@@ -48,6 +55,14 @@ def convert(
         postprocess: settings of the post-processing operator (`max_detections`,
             `score_threshold` and so on, see `flatshot.PostProcessSettings`) that go before what
             the source says; `max_detections` may be "auto", for as many as the source says.
+        inference_type: FLOAT, or QUANTIZED_UINT8 for a graph that was trained with quantisation;
+            if not given, what the graph was trained for. The weights of such a graph are on their
+            grid in FLOAT too.
+        mean_values: in QUANTIZED_UINT8, the integer of each input that stands for 0 [128].
+        std_values: the integers between 0 and 1 of each input [128].
+        change_concat_input_ranges: whether a concatenation takes the parameters of its first
+            input; if not given, as TOCO if `inference_type` is given, else not.
+        default_ranges: least and largest number of tensors whose range training did not find.
 
     Raises:
         ConfigError: an argument cannot be honoured, a setting is none or out of range.
@@ -59,6 +74,18 @@ def convert(
     """
     if cut and output_arrays:
         raise ConfigError("cut and output_arrays both say where the model ends: give one")
+    inference = Inference(
+        InferenceType.parse(inference_type) if inference_type else None,
+        UnsignedSettings(
+            tuple(mean_values) or (128.0,),
+            tuple(std_values) or (128.0,),
+            # TOCO's default is true, though all who write of it say false.
+            change_concat_input_ranges
+            if change_concat_input_ranges is not None
+            else inference_type is not None,
+            default_ranges,
+        ),
+    )
     graph = open_source(
         source, pipeline_config, config_override=config_override, settings=postprocess
     )
@@ -80,6 +107,7 @@ def convert(
         input_shapes=input_shapes,
         output_arrays=output_arrays,
         allow_custom_ops=allow_custom_ops,
+        inference=inference,
     )
 
 

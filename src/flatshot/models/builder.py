@@ -5,7 +5,7 @@ A frozen variable is a constant under the variable's name, read through an ident
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +84,31 @@ class GraphBuilder:
             raise GraphError(f"the graph that is built has a node {node.name!r} already")
         self._nodes[node.name] = node
 
+    @property
+    def by_name(self) -> Mapping[str, Node]:
+        """What has been built, by name."""
+        return self._nodes
+
+    @property
+    def nodes(self) -> list[Node]:
+        """What has been built, in its order."""
+        return list(self._nodes.values())
+
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read `name`, each once."""
+        return [node for node in self._nodes.values() if name in node.inputs]
+
+    def drop(self, name: str) -> None:
+        """Take a node out; who reads it is redirected."""
+        del self._nodes[name]
+
+    def redirect(self, name: str, target: str, *, only: str = "", but: str = "") -> None:
+        """Let who reads `name` read `target`: all nodes, one only, or all but one."""
+        for node in [self._nodes[only]] if only else self.readers(name):
+            if node.name != but:
+                inputs = tuple(target if text == name else text for text in node.inputs)
+                self._nodes[node.name] = Node(node.name, node.op, inputs, node.attrs)
+
     def add(
         self,
         op: str,
@@ -159,10 +184,13 @@ class GraphBuilder:
                 node of a name in `outputs`.
         """
         unknown = [name for name in outputs if name not in self._nodes]
-        needed = set(outputs)
-        for node in reversed(self._nodes.values()):
-            if node.name in needed:
-                needed.update(node.inputs)
+        needed: set[str] = set()
+        waiting = [name for name in outputs if name in self._nodes]
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                waiting += self._nodes[name].inputs
         self._report(needed)
         if unknown:
             raise ConfigError(f"the graph has no node {unknown[0]!r} to keep as an output")

@@ -31,7 +31,8 @@ class DetectionConfig:
 
     `input_shape` is (1, height, width, channels); `class_slots` counts the background where the
     model has one; `box_coder_scales` are y, x, height, width; logits are divided by `temperature`
-    where there is one, and by `logit_scale`.
+    where there is one, and by `logit_scale`; a `quantization_aware` network was trained with the
+    rounding of 8 bits.
     """
 
     input_shape: tuple[int, int, int, int]
@@ -49,6 +50,7 @@ class DetectionConfig:
     max_detections_per_class: int
     max_total_detections: int
     use_moving_averages: bool
+    quantization_aware: bool = False
 
 
 def read_config(pipeline: Pipeline) -> DetectionConfig:
@@ -80,8 +82,7 @@ def read_config(pipeline: Pipeline) -> DetectionConfig:
     _check_model(ssd, predictor, coder.code_size, problems)
     scores = read_scores(ssd.post_processing, problems)
     suppression = read_suppression(ssd.post_processing, problems)
-    if pipeline.graph_rewriter.HasField("quantization"):
-        problems.refuse("graph_rewriter.quantization: quantisation-aware graphs are not built yet")
+    quantized = _read_rewriter(pipeline.graph_rewriter, problems)
     problems.report()
     assert predictor is not None
     assert anchors is not None
@@ -101,7 +102,19 @@ def read_config(pipeline: Pipeline) -> DetectionConfig:
         max_detections_per_class=suppression.max_detections_per_class,
         max_total_detections=suppression.max_total_detections,
         use_moving_averages=pipeline.eval_config.use_moving_averages,
+        quantization_aware=quantized,
     )
+
+
+def _read_rewriter(rewriter: Any, problems: Problems) -> bool:
+    """Whether the network was trained with quantisation; of its section only the bits matter."""
+    if not rewriter.HasField("quantization"):
+        return False
+    for field in ("weight_bits", "activation_bits"):
+        bits = getattr(rewriter.quantization, field)
+        if bits != 8:
+            problems.refuse(f"graph_rewriter.quantization.{field}: {bits}; only 8 is built")
+    return True
 
 
 def _read_resizer(

@@ -28,6 +28,7 @@ from flatshot.models import anchors, heads, keras_names
 from flatshot.models.builder import GraphBuilder, Tensor, Variables
 from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
+from flatshot.models.quantization_aware import rewrite_for_quantization
 from flatshot.models.trained import takes_averages, trained_variables
 
 _log = logging.getLogger("flatshot")
@@ -120,6 +121,8 @@ def build_graph(
     scores = builder.add("Identity", CLASS_PREDICTIONS, [scores], scores.shape)
     values = anchors.generate(config.anchors, grids, config.input_shape[1:3])
     builder.constant(ANCHORS, values)
+    if config.quantization_aware:
+        rewrite_for_quantization(builder)
     graph = builder.finish([BOX_ENCODINGS, CLASS_PREDICTIONS, ANCHORS, *additional_outputs])
     if postprocess is None:
         return graph

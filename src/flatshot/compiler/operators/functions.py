@@ -171,18 +171,10 @@ def _fake_quant(op: Op, x: Array, *limits: Array) -> Array:
     return np.asarray(steps * scale + bottom, x.dtype)
 
 
-def _fake_quant_options(op: Op) -> tflite.FakeQuantOptions:
-    low, high = fake_quant_limits(op)
-    if op.attrs["narrow_range"]:
-        raise UnsupportedOpError(
-            f"{op.name!r}: TensorFlow Lite keeps narrow_range to constants, and this is computed"
-        )
-    return tflite.FakeQuantOptions(low, high, op.attrs["num_bits"], op.attrs["narrow_range"])
-
-
 register(
     Operator(
         "fake_quant",
+        # The passes read its range or leave it out: TensorFlow Lite's is no use to anyone.
         tf=("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"),
         inputs=(1, 3),
         elements=FLOAT32,
@@ -190,8 +182,5 @@ register(
         attrs=_fake_quant_attrs,
         shape=same_shape,
         kernel=_fake_quant,
-        builtin=Builtin.FAKE_QUANT,
-        options=_fake_quant_options,
-        version=lambda op: 2 if op.attrs["narrow_range"] else 1,
     )
 )
