@@ -103,8 +103,8 @@ def test_json_has_the_figures(tiny: Path, tmp_path: Path, capsys: Capture) -> No
     assert run(["convert", str(tiny), "-o", str(out), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["path"] == str(out)
-    assert figures["imported"] == {"operators": 500, "arrays": 754}
-    assert figures["converted"] == {"operators": 64, "arrays": 176}
+    assert figures["imported"] == {"operators": 500, "arrays": 754, "quantized": 0}
+    assert figures["converted"] == {"operators": 64, "arrays": 176, "quantized": 0}
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def _check(source: Graph) -> None:
     reference = imported(source, "y")
     feeds = feeds_for(reference, rng)
     (want,) = meaning(reference, feeds)
-    model = convert(source, output_arrays=["y"])
+    model = convert(source, output_arrays=["y"], inference_type="FLOAT")
     (got,) = litert.run(model.to_bytes(), *(feeds[value.name] for value in reference.inputs))
     assert got.shape == want.shape == reference.outputs[0].shape
     assert got.dtype == np.float32

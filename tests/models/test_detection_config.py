@@ -137,7 +137,7 @@ def _calibration(text: str) -> str:
 
 REFUSED = {
     "model { faster_rcnn { } }": "model.faster_rcnn: only single-shot detectors",
-    "graph_rewriter { quantization { } }": "graph_rewriter.quantization",
+    "graph_rewriter { quantization { weight_bits: 4 } }": "quantization.weight_bits: 4",
     ssd("explicit_background_class: true"): "model.ssd.explicit_background_class changes",
     ssd("return_raw_detections_during_predict: true"): "return_raw_detections_during_predict",
     ssd("mask_head_config { }"): "model.ssd.mask_head_config",
@@ -177,7 +177,7 @@ def test_all_reasons_at_once_the_extractor_first() -> None:
         "box_coder { square_box_coder { } } image_resizer { identity_resizer { } }"
     )
     with pytest.raises(UnsupportedError) as caught:
-        config(f"{text} graph_rewriter {{ quantization {{ }} }}")
+        config(f"{text} graph_rewriter {{ quantization {{ activation_bits: 16 }} }}")
     message = str(caught.value)
     assert message.startswith("feature_extractor.type: 'ssd_vgg' is not built yet; known: ")
     for part in ("group_norm", "square_box_coder", "identity_resizer", "quantization", "classes"):

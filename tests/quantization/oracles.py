@@ -5,8 +5,6 @@ import lzma
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flatshot.compiler.compile import Model
 from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
@@ -81,7 +79,7 @@ def _tensor(model: TFLiteModel, tensor: tflite.Tensor) -> dict[str, Any]:
     return {
         "type": tensor.type,
         "shape": [] if tensor.shape is None else tensor.shape.tolist(),
-        "data": None if data is None else hashlib.sha256(np.ascontiguousarray(data)).hexdigest(),
+        "data": None if data is None else hashlib.sha256(data.tobytes()).hexdigest(),
         **numbers,
     }
 

@@ -68,7 +68,7 @@ def compile_graph(
     input_shapes: Sequence[tuple[int, ...]] = (),
     output_arrays: Sequence[str] = (),
     allow_custom_ops: bool = False,
-    inference: Inference = Inference(),
+    inference: Inference | None = None,
 ) -> Model:
     """The TensorFlow Lite model of a frozen graph, or of a part of it.
 
@@ -83,7 +83,7 @@ def compile_graph(
         output_arrays: names of the outputs; if none are given, the four of the post-processing
             operator, or with `cut` or without the operator the raw outputs.
         allow_custom_ops: write operators that are not known as custom ones.
-        inference: real numbers or integers.
+        inference: real numbers or integers; if not given, what the graph was trained for.
 
     Raises:
         ConfigError: what `inference` asks for cannot be.
@@ -99,7 +99,7 @@ def compile_graph(
     )
     graph = fold_shapes(graph, boundary)
     ir = import_graph(graph, boundary)
-    run_inference_passes(ir, inference)
+    run_inference_passes(ir, inference or Inference())
     metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}

@@ -66,7 +66,7 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
             f"{MAX_NODES}, some fifty times those of a detector"
         )
 
-    def sources(node: Node) -> list[str]:
+    def sources(node: Node) -> Sequence[str]:
         return _sources(source, node.name, set(inputs))
 
     wanted = [node for node in source if node.name in needed]

@@ -68,7 +68,7 @@ class _Rewriter:
             factor = builder.add("Reshape", reshaped, [factor, sides], weights.shape[2:])
         scaled = builder.add("Mul", _join(scope, "mul_fold"), [weights, factor], weights.shape)
         image = Tensor(conv.inputs[0], ())
-        folded = builder.add(conv.op, f"{conv.name}_Fold", [image, scaled], (), conv.attrs)
+        folded = builder.add(conv.op, f"{conv.name}_Fold", [image, scaled], (), dict(conv.attrs))
         result = builder.add("Add", _join(scope, "add_fold"), [folded, bias], ())
         builder.drop(conv.name)
         builder.drop(norm.name)
@@ -77,7 +77,8 @@ class _Rewriter:
     def _constant(self, name: str) -> Tensor:
         """A constant, or a variable as its reader sees it."""
         nodes = self._builder.by_name
-        value = nodes[nodes[name].inputs[0] if nodes[name].op == "Identity" else name].attrs["value"]
+        holder = nodes[name].inputs[0] if nodes[name].op == "Identity" else name
+        value = nodes[holder].attrs["value"]
         assert isinstance(value, np.ndarray)
         return Tensor(name, value.shape)
 
@@ -128,4 +129,3 @@ class _Rewriter:
 
 def _join(scope: str, name: str) -> str:
     return f"{scope}/{name}" if scope else name
-

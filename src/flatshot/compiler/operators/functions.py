@@ -16,7 +16,7 @@ from flatshot.compiler.operators.registry import (
     register,
     require,
 )
-from flatshot.errors import GraphError, UnsupportedOpError
+from flatshot.errors import GraphError
 from flatshot.formats import tflite
 from flatshot.formats.graphdef import Array, Node
 from flatshot.formats.tflite import Builtin

@@ -38,7 +38,7 @@ def choose(limits: Range) -> tuple[float, int]:
     exact = from_low if error_low < error_high else from_high
     if not lowest <= exact <= HIGHEST:
         return scale, lowest if exact < lowest else HIGHEST
-    return scale, int(math.floor(exact + 0.5))
+    return scale, math.floor(exact + 0.5)
 
 
 def grid_ends(scale: float, zero_point: int) -> tuple[float, float]:
@@ -85,4 +85,4 @@ def bias_to_integers(data: Array, scale: npt.NDArray[np.float64]) -> Array:
         exact = data.astype(np.float64) * (1 / scale)
     limits = np.iinfo(np.int32)
     rounded = np.clip(round_away(np.nan_to_num(exact)), limits.min, limits.max)
-    return rounded.astype(np.int32)
+    return np.asarray(rounded, np.int32)

@@ -90,4 +90,3 @@ def drop_trained_ranges(graph: Graph) -> int:
 def has_trained_ranges(graph: Graph) -> bool:
     """Whether the graph was made by quantisation-aware training."""
     return any(op.kind == "fake_quant" for op in graph.ops)
-
