@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flatshot.errors import ConfigError, FormatError, PackageError
+from flatshot.models.extractors import known_extractors
 from flatshot.packages.catalogue import (
     Catalogue,
     load_catalogue,
@@ -49,6 +50,14 @@ def test_ours_tells_of_each_its_licence_source_and_kind(ours: Catalogue) -> None
         assert package.title
         assert package.kind in package.tags
         assert len(set(package.tags)) == len(package.tags)
+
+
+def test_ours_tells_what_builds_of_each_checkpoint(ours: Catalogue) -> None:
+    """Each model of the zoo, by the name of an extractor that there is."""
+    checkpoints = [package for package in ours.packages if "checkpoint" in package.tags]
+    assert len([package for package in checkpoints if "zoo" in package.tags]) == 21
+    for package in checkpoints:
+        assert package.builds in known_extractors(), package
 
 
 def test_ours_has_a_hash_of_all_that_comes_from_a_registry(ours: Catalogue) -> None:

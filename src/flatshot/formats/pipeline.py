@@ -159,6 +159,7 @@ _DECLARATIONS: protobuf.Declarations = {
         "oneof feature_pyramid_oneof: FeaturePyramidNetworks fpn = 10",
         "oneof feature_pyramid_oneof: BidirectionalFeaturePyramidNetworks bifpn = 19",
         "bool replace_preprocessor_with_placeholder = 11 [default = false]",
+        "string spaghettinet_arch_name = 20",
         "int32 num_layers = 12 [default = 6]",
     ],
     "FeaturePyramidNetworks": [

@@ -11,7 +11,8 @@ The file is JSON, since Python 3.10 reads no TOML by itself. A user's files are 
         "parts": [{"urls": ["https://..."], "to": "detect.tflite", "sha256": "...", "bytes": 1}]
     }]}
 
-A part is one file to fetch: `urls` are mirrors in order (`sources.py` tells their forms), `to` is
+`builds` may say which feature extractor `flatshot export` builds of a checkpoint. A part is one
+file to fetch: `urls` are mirrors in order (`sources.py` tells their forms), `to` is
 where it goes. With `"unpack": true` it is an archive, and `to` a folder: `strip` leaves out that
 many leading folders of its members, `only` takes those that match a pattern.
 """
@@ -68,6 +69,7 @@ class Package:
     path: str
     exports: Mapping[str, str]
     parts: tuple[Part, ...]
+    builds: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -249,6 +251,7 @@ _PACKAGE_FIELDS: Mapping[str, type] = {
     "name": str, "kind": str, "version": str, "title": str, "tags": list, "licence": str,
     "source": str, "path": str, "exports": dict, "parts": list,
 }  # fmt: skip
+_PACKAGE_OPTIONS: Mapping[str, type] = {"builds": str}
 _PART_FIELDS: Mapping[str, type] = {"urls": list, "to": str}
 _PART_OPTIONS: Mapping[str, type] = {
     "sha256": str, "bytes": int, "unpack": bool, "strip": int, "only": list,
@@ -256,7 +259,7 @@ _PART_OPTIONS: Mapping[str, type] = {
 
 
 def _package(place: str, entry: Any) -> Package:
-    _check_fields(place, entry, _PACKAGE_FIELDS, {})
+    _check_fields(place, entry, _PACKAGE_FIELDS, _PACKAGE_OPTIONS)
     place = f"{place} ({entry['name']})"
     for field in ("name", "version"):
         if not _NAME.fullmatch(entry[field]):

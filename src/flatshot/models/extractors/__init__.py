@@ -18,7 +18,7 @@ Extract = Callable[[GraphBuilder, Tensor, FeatureExtractorConfig], list[Tensor]]
 Check = Callable[[FeatureExtractorConfig, tuple[int, int], Problems], None]
 
 # Fields that not every extractor of the Object Detection API takes; it fails where one does not.
-_OPTIONAL = ("num_layers", "fpn", "bifpn", "use_explicit_padding")
+_OPTIONAL = ("num_layers", "fpn", "bifpn", "use_explicit_padding", "spaghettinet_arch_name")
 # Types that configurations name and whose source was never published.
 _UNPUBLISHED = ("ssd_mobilenet_v3_small_prediction",)
 
