@@ -28,6 +28,7 @@ class Kind(enum.Enum):
     BOOL = "?"
     U8 = "u1"
     I8 = "i1"
+    U16 = "<u2"
     I32 = "<i4"
     U32 = "<u4"
     I64 = "<i8"

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from flatshot.errors import FormatError
 from flatshot.formats import flatbuffer
 from flatshot.formats.flatbuffer import Kind, slot, string, table, tables, union, vector
+from flatshot.formats.tflite_names import BUILTIN_NAMES
+from flatshot.formats.tflite_sparsity import Sparsity
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
@@ -387,6 +389,7 @@ class Tensor:
     type: int = slot(1, Kind.I8)
     buffer: int = slot(2, Kind.U32)
     quantization: Quantization | None = table(4, lambda: Quantization)
+    sparsity: Sparsity | None = table(6, lambda: Sparsity)
     is_variable: bool = slot(5, Kind.BOOL)
     shape_signature: Numbers = vector(7, Kind.I32)
     has_rank: bool = slot(8, Kind.BOOL)
@@ -415,10 +418,8 @@ class OperatorCode:
         """The operator's name: the custom one, or the schema's."""
         if self.code == Builtin.CUSTOM:
             return self.custom_code or "CUSTOM"
-        try:
-            return Builtin(self.code).name
-        except ValueError:
-            return f"BUILTIN_{self.code}"
+        known = 0 <= self.code < len(BUILTIN_NAMES)
+        return BUILTIN_NAMES[self.code] if known else f"BUILTIN_{self.code}"
 
 
 @dataclass
@@ -539,11 +540,14 @@ def constant(model: TFLiteModel, tensor: Tensor) -> npt.NDArray[Any] | None:
     """The constant value of `tensor`, a view in its shape and dtype; None if it is computed.
 
     Raises:
-        FormatError: the bytes do not fill the shape, or the element type has no NumPy dtype.
+        FormatError: the bytes do not fill the shape, the element type has no NumPy dtype, or the
+            tensor is kept in sparse form.
     """
     data = model.buffers[tensor.buffer].data if tensor.buffer < len(model.buffers) else None
     if data is None or not data.size:
         return None
+    if tensor.sparsity is not None:
+        raise FormatError(f"tensor {tensor.name!r} is kept in sparse form, which is not unfolded")
     dtype = NUMPY_TYPES.get(tensor.type)
     if dtype is None:
         raise FormatError(f"tensor {tensor.name!r}: element type {tensor.type} has no NumPy dtype")

@@ -2,10 +2,11 @@
 
 from flatshot.compiler.cost import arithmetic_ops, operator_ops, plan_memory
 from flatshot.errors import FormatError
-from flatshot.formats import tflite
+from flatshot.formats import model_metadata, tflite
 from flatshot.formats.custom_options import Option, read_options
 from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.inspection.description import Inspection, OperatorInfo, TensorInfo
+from flatshot.runtime.accelerators import compiled_for
 
 
 def inspect_model(data: bytes | memoryview, path: str = "") -> Inspection:
@@ -39,7 +40,7 @@ def describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
     if not postprocess and (carried := _carried_options(model)):
         postprocess = carried
         kind += ", detector cut before its post-processing"
-    facts = {"description": model.description}
+    facts = {"description": model.description, **_more_facts(model)}
     if model.metadata:
         facts["metadata"] = ", ".join(item.name for item in model.metadata)
     if model.signature_defs:
@@ -53,25 +54,66 @@ def describe_model(model: tflite.TFLiteModel, path: str) -> Inspection:
         tensors=tensors,
         postprocess=postprocess,
         parameters=sum(c.size for c in constants if c is not None and c.dtype.kind in "fiu"),
-        bytes=sum(c.nbytes for c in constants if c is not None),
+        bytes=sum(c.nbytes for c in constants if c is not None) + _sparse_bytes(model),
         arithmetic_ops=arithmetic_ops(model),
         peak_memory=plan_memory(model).peak,
         facts=facts,
     )
 
 
+def _more_facts(model: tflite.TFLiteModel) -> dict[str, str]:
+    """What is unusual about a model: whom it was compiled for, sparse weights, its pixels."""
+    facts = {}
+    if (reason := compiled_for(model)) is not None:
+        facts["accelerator"] = reason
+    sparse = [tensor for tensor in model.subgraphs[0].tensors if tensor.sparsity is not None]
+    if sparse:
+        facts["sparse"] = f"{len(sparse)} tensors hold only their values that are not 0"
+    data = _metadata(model, model_metadata.NAME)
+    if data is None:
+        return facts
+    try:
+        metadata = model_metadata.read_model_metadata(data.tobytes())
+        inputs = [model.subgraphs[0].tensors[n] for n in tflite.indices(model.subgraphs[0].inputs)]
+        channels = _shape(inputs[0])[-1] if inputs and _shape(inputs[0]) else 1
+        told = model_metadata.input_normalization(metadata, channels)
+    except FormatError as error:
+        return {**facts, "normalization": f"damaged: {error}"}
+    if told is not None:
+        mean, std = (
+            ", ".join(f"{n:g}" for n in (part if len(set(part)) > 1 else part[:1]))
+            for part in (told.mean, told.std)
+        )
+        facts["normalization"] = f"(pixel - {mean}) / {std}, says TensorFlow's metadata"
+    return facts
+
+
+def _metadata(model: tflite.TFLiteModel, name: str) -> tflite.Numbers:
+    """The bytes of the metadata of that name, or None."""
+    for item in model.metadata:
+        if item.name == name and item.buffer < len(model.buffers):
+            return model.buffers[item.buffer].data
+    return None
+
+
 def _carried_options(model: tflite.TFLiteModel) -> dict[str, Option]:
     """The operator's options that a cut model carries as metadata."""
-    for item in model.metadata:
-        data = model.buffers[item.buffer].data if item.buffer < len(model.buffers) else None
-        if item.name == POSTPROCESS and data is not None:
-            return read_options(data)
-    return {}
+    data = _metadata(model, POSTPROCESS)
+    return {} if data is None else read_options(data)
 
 
 def _has_data(model: tflite.TFLiteModel, tensor: tflite.Tensor) -> bool:
+    if tensor.sparsity is not None:
+        return False
     data = model.buffers[tensor.buffer].data if tensor.buffer < len(model.buffers) else None
     return data is not None and data.size > 0 and tensor.type in tflite.NUMPY_TYPES
+
+
+def _sparse_bytes(model: tflite.TFLiteModel) -> int:
+    """What the values of tensors in sparse form take."""
+    buffers = {t.buffer for t in model.subgraphs[0].tensors if t.sparsity is not None}
+    held = (model.buffers[number].data for number in buffers if number < len(model.buffers))
+    return sum(data.nbytes for data in held if data is not None)
 
 
 def _shape(tensor: tflite.Tensor) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What a .tflite holds that makes it a detector: its input, raw outputs, anchors and options."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.errors import FormatError, ModelError
-from flatshot.formats import normalization, tflite
+from flatshot.formats import model_metadata, normalization, tflite
 from flatshot.formats.custom_options import Option, read_options
 from flatshot.formats.detector_graph import ANCHORS, POSTPROCESS
 from flatshot.formats.tflite import TensorType
+from flatshot.runtime.accelerators import refuse_strangers
 from flatshot.runtime.verifier.structure import verify
 
 Floats = npt.NDArray[np.float32]
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
+_LOG = logging.getLogger("flatshot")
 _INPUT_TYPES = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
 _RAW_TYPES = _INPUT_TYPES
 
@@ -87,15 +90,33 @@ def read_anatomy(data: bytes) -> Anatomy:
         model = tflite.read_model(data)
         if not model.subgraphs:
             raise ModelError("no detector: the model has no sub-graph")
+        refuse_strangers(model)
         anatomy = _read(model, model.subgraphs[0])
         verify(model)
-        content = _metadata(model).get(normalization.NAME)
-        if content is None:
-            return anatomy
-        numbers = normalization.read_normalization(content.tobytes(), anatomy.input.shape[3])
+        numbers = _normalization(_metadata(model), anatomy.input)
         return dataclasses.replace(anatomy, normalization=numbers)
     except FormatError as error:
         raise ModelError(f"no detector: {error}") from error
+
+
+def _normalization(
+    metadata: dict[str, npt.NDArray[np.uint8]], source: Port
+) -> Normalization | None:
+    """How the model says that pixels are normalised: Flatshot's own word before TensorFlow's."""
+    channels = source.shape[3]
+    if (content := metadata.get(normalization.NAME)) is not None:
+        return normalization.read_normalization(content.tobytes(), channels)
+    content = metadata.get(model_metadata.NAME)
+    if content is None or source.dtype != np.float32:
+        return None  # integers are pixels, whatever the metadata says of real numbers
+    try:
+        told = model_metadata.input_normalization(
+            model_metadata.read_model_metadata(content.tobytes()), channels
+        )
+    except FormatError as error:
+        _LOG.warning("the input is taken for 2/255 x - 1, for its metadata is damaged: %s", error)
+        return None
+    return None if told is None or told.is_usual else told.scale_and_offset
 
 
 def _read(model: tflite.TFLiteModel, graph: tflite.SubGraph) -> Anatomy:
