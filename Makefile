@@ -12,7 +12,7 @@ help:  ## show this list
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[serve]' --group dev
 	touch $@
 
 install: $(READY)  ## make .venv with flatshot (editable) and the developers' tools
