@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flatshot.compiler.compile import Model, compile_graph
-from flatshot.compiler.frozen.cut import cut_frozen
 from flatshot.compiler.quantization.inference import Inference, InferenceType
 from flatshot.compiler.quantization.unsigned import UnsignedSettings
 from flatshot.conversion.sources import Source, open_source, without_auto
@@ -99,6 +98,8 @@ def convert(
             raise ConfigError(f"{len(input_shapes)} input shapes: a detector reads one image")
         shape = input_shapes[0] if input_shapes else None
         pipeline = load_pipeline(pipeline_config, config_override) if pipeline_config else None
+        from flatshot.compiler.frozen.cut import cut_frozen  # takes 30 ms, and is seldom needed
+
         graph, input_shapes = cut_frozen(graph, pipeline, shape, changes), ()
     return compile_graph(
         graph,
