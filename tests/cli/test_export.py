@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flatshot.cli.main import run
-from flatshot.formats.graphdef import load_graph
+from flatshot.formats.graph_files import load_graph
 
 Capture = pytest.CaptureFixture[str]
 OVERRIDE = (

@@ -15,7 +15,7 @@ import pytest
 from flatshot.conversion.convert import convert
 from flatshot.formats import tflite
 from flatshot.formats.checkpoint import read_index, write_checkpoint
-from flatshot.formats.graphdef import load_graph
+from flatshot.formats.graph_files import load_graph
 from flatshot.models.export import export
 from tests import litert
 from tests.end_to_end.models import assert_constants_equal, names_of, operators_of, tensors_of

@@ -22,6 +22,8 @@ from flatshot.formats.graphdef import (
     TensorName,
     parse_tensor,
 )
+from flatshot.formats.graphdef_reading import messages
+from flatshot.formats.graphdef_writing import to_message
 
 
 def plain(value: Any) -> Any:
@@ -103,7 +105,7 @@ def test_what_is_written_reads_back_equal(graph: Graph) -> None:
 def test_text_is_what_protobuf_prints_byte_for_byte() -> None:
     """All 256 byte values in a tensor, whose escapes are made here for speed."""
     graph = one(np.arange(256, dtype=np.uint8))
-    assert text_of(graph) == text_format.MessageToString(graphdef._to_message(graph)).encode()
+    assert text_of(graph) == text_format.MessageToString(to_message(graph)).encode()
 
 
 def test_grep_finds_use_regular_nms_in_the_text() -> None:
@@ -124,7 +126,7 @@ def test_grep_finds_use_regular_nms_in_the_text() -> None:
 
 def message(**tensor: Any) -> bytes:
     """A GraphDef with one constant of these fields of TensorProto."""
-    made = graphdef._messages()["GraphDef"]()
+    made = messages()["GraphDef"]()
     node = made.node.add(name="c", op="Const")
     target = node.attr["value"].tensor
     for size in tensor.pop("dims", []):
@@ -210,10 +212,10 @@ def test_saved_files_load_equal(tmp_path: Path) -> None:
     """Both files of `save`; errors name the file."""
     graph = one(np.eye(2, dtype=np.float32))
     for path in graph.save(tmp_path / "made"):
-        assert described(graphdef.load_graph(path)) == described(graph)
+        assert described(graphdef.load_graphdef(path)) == described(graph)
     (tmp_path / "x.pb").write_bytes(b"\x0a\x7f")
     with pytest.raises(FormatError, match=r"x\.pb: not a GraphDef"):
-        graphdef.load_graph(tmp_path / "x.pb")
+        graphdef.load_graphdef(tmp_path / "x.pb")
 
 
 @pytest.mark.parametrize(

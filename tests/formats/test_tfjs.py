@@ -11,7 +11,7 @@ import pytest
 
 from flatshot.errors import FileError, FlatshotError, FormatError, UnsupportedError
 from flatshot.formats.graph_files import is_graph, load_graph
-from flatshot.formats.graphdef import Array, DataType, Shape
+from flatshot.formats.graphdef import Array, Call, DataType, Shape
 from flatshot.formats.tfjs import load_model, read_model
 
 
@@ -122,6 +122,7 @@ def test_attributes() -> None:
         "k": -3,
         "shape": Shape((-1, 3)),
         "any": Shape(None),
+        "f": Call("g"),
     }
 
 

@@ -13,7 +13,7 @@ import flatshot
 from flatshot.cli.main import run
 from flatshot.demo.tiny import PIPELINE
 from flatshot.errors import FileError, FlatshotError, FormatError, GraphError
-from flatshot.formats import graphdef
+from flatshot.formats import graphdef, graphdef_reading
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.graphdef import Graph, Node
 from flatshot.formats.pipeline import load_pipeline, read_pipeline
@@ -162,7 +162,7 @@ def limited(path: Path) -> str:
 def test_gigabytes_claimed_by_a_kilobyte_are_not_allocated(tmp_path: Path) -> None:
     """Twenty constants of 1.9 GB each, by one value and by two."""
     for values in ([1.0], [1.0, 2.0]):
-        message = graphdef._messages()["GraphDef"]()
+        message = graphdef_reading.messages()["GraphDef"]()
         for number in range(20):
             node = message.node.add(name=f"c{number}", op="Const")
             tensor = node.attr["value"].tensor

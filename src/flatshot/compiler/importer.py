@@ -9,7 +9,6 @@ import numpy as np
 
 from flatshot.compiler.ir import Dims, Graph, Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator
-from flatshot.compiler.order import first_ready, sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import Option
@@ -22,6 +21,7 @@ from flatshot.formats.graphdef import (
     TensorName,
     parse_tensor,
 )
+from flatshot.formats.order import first_ready, sort_nodes
 
 _log = logging.getLogger("flatshot")
 

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from flatshot.errors import FormatError
+from flatshot.errors import FormatError, GraphError, UnsupportedError
 from flatshot.formats import files, graphdef
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
+from flatshot.formats.inlining import inline
 
 # TensorFlow.js before 2019: a binary GraphDef without values, and the manifest beside it.
 _OLD_TFJS, _OLD_MANIFEST = "tensorflowjs_model.pb", "weights_manifest.json"
@@ -25,14 +26,15 @@ def load_graph(path: StrPath) -> Graph:
     """The graph at `path`, its variables frozen.
 
     Args:
-        path: a GraphDef (`.pb`, text if it is named `*txt`), a SavedModel of TensorFlow 1 (its
-            directory or its `saved_model.pb`), a `.meta` file with its checkpoint beside it, or
+        path: a GraphDef (`.pb`, text if it is named `*txt`), a SavedModel (its directory or its
+            `saved_model.pb`), a `.meta` file with its checkpoint beside it, or
             the `model.json` of a TensorFlow.js graph model with its weights beside it.
 
     Raises:
         FileError: a file is missing or unreadable.
         FormatError: a file is damaged.
-        UnsupportedError: the graph is kept as functions, or is a layers model of Keras.
+        GraphError: functions in it call themselves, or make too many nodes.
+        UnsupportedError: it calls a function that is not there, or is a layers model of Keras.
     """
     from flatshot.formats import saved_model, tfjs
 
@@ -46,7 +48,11 @@ def load_graph(path: StrPath) -> Graph:
     manifest = place.with_name(_OLD_MANIFEST)
     if place.name == _OLD_TFJS and files.is_file(manifest):
         return _load_old_tfjs(place, manifest)
-    return graphdef.load_graph(place)
+    graph = graphdef.load_graphdef(place)
+    try:
+        return inline(graph)
+    except (FormatError, GraphError, UnsupportedError) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def _load_old_tfjs(path: Path, manifest: Path) -> Graph:
@@ -54,6 +60,6 @@ def _load_old_tfjs(path: Path, manifest: Path) -> Graph:
 
     try:
         groups = json.loads(files.read_bytes(manifest))
-        return tfjs.fill_in(graphdef.load_graph(path), groups, path.parent)
+        return tfjs.fill_in(graphdef.load_graphdef(path), groups, path.parent)
     except ValueError as error:
         raise FormatError(f"{manifest}: no JSON: {error}") from error

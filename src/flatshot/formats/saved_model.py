@@ -1,4 +1,4 @@
-"""SavedModel directories and `.meta` files of TensorFlow 1: graphs whose weights lie in a bundle.
+"""SavedModel directories and `.meta` files: graphs whose weights lie in a bundle.
 
 Both hold a MetaGraphDef: a graph with variables in it, and the names of its inputs and outputs.
 Reading one here freezes it: each variable becomes a constant of its value, and what only serves
@@ -6,25 +6,28 @@ saving and training goes. Sources: `tensorflow/core/protobuf/{saved_model,meta_g
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from flatshot.errors import FileError, FormatError, UnsupportedError
+from flatshot.errors import FileError, FormatError, GraphError, UnsupportedError
 from flatshot.formats import files, graphdef, protobuf
 from flatshot.formats.checkpoint import Checkpoint
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Array, Graph, Node
+from flatshot.formats.inlining import inline, inline_call
+from flatshot.formats.object_graph import load_object_graph
 
 FILE_NAME = "saved_model.pb"
 _SERVING = "serve"
 # What `export_inference_graph.py` calls what the graph is for.
 _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# The signature that exporters of TensorFlow 2 give, if there are others.
+_SIGNATURE = "serving_default"
 
 
 class Variables(Protocol):
@@ -45,11 +48,15 @@ class MetaGraph:
         graph: its nodes.
         tags: what it is for; "serve" for inference.
         outputs: the nodes that its signatures name as outputs.
+        results: the tensors that the signature to be served gives, by what it calls them.
+        restore: the node that fills the variables from a bundle; empty where none is named.
     """
 
     graph: Graph
     tags: tuple[str, ...]
     outputs: tuple[str, ...]
+    results: Mapping[str, str] = field(default_factory=dict)
+    restore: str = ""
 
 
 def is_saved_model(path: StrPath) -> bool:
@@ -71,7 +78,8 @@ def load_saved_model(path: StrPath) -> Graph:
     Raises:
         FileError: a file is missing or unreadable.
         FormatError: a file is damaged.
-        UnsupportedError: it is a model of TensorFlow 2, whose graph is kept as functions.
+        GraphError: functions in it call themselves, or make too many nodes.
+        UnsupportedError: it calls a function that is not there.
     """
     place = _model_file(path)
     try:
@@ -79,7 +87,7 @@ def load_saved_model(path: StrPath) -> Graph:
         bundle = place.parent / "variables" / "variables"
         has_variables = any(node.op in _VARIABLES for node in meta.graph)
         return freeze(meta, Checkpoint(bundle) if has_variables else {})  # type: ignore[arg-type]
-    except (FormatError, UnsupportedError) as error:
+    except (FormatError, GraphError, UnsupportedError) as error:
         raise type(error)(f"{place}: {error}") from error
 
 
@@ -89,13 +97,14 @@ def load_meta_graph(path: StrPath) -> Graph:
     Raises:
         FileError: a file is missing or unreadable.
         FormatError: a file is damaged.
-        UnsupportedError: its graph is kept as functions.
+        GraphError: functions in it call themselves, or make too many nodes.
+        UnsupportedError: it calls a function that is not there.
     """
     place = Path(path)
     try:
         meta = _read_meta_graph(_parse("MetaGraphDef", files.map_bytes(place), "MetaGraphDef"))
         return freeze(meta, Checkpoint(str(place).removesuffix(".meta")))
-    except (FormatError, UnsupportedError) as error:
+    except (FormatError, GraphError, UnsupportedError) as error:
         raise type(error)(f"{place}: {error}") from error
 
 
@@ -122,7 +131,24 @@ def _read_meta_graph(message: Any) -> MetaGraph:
         for tensor in signature.outputs.values():
             outputs[graphdef.parse_tensor(tensor.name).node] = None
     known = [name for name in outputs if name in graph.by_name]
-    return MetaGraph(graph, tuple(message.meta_info_def.tags), tuple(sorted(known)))
+    return MetaGraph(
+        graph,
+        tuple(message.meta_info_def.tags),
+        tuple(sorted(known)),
+        _results(message, graph),
+        message.saver_def.restore_op_name,
+    )
+
+
+def _results(message: Any, graph: Graph) -> dict[str, str]:
+    """The tensors of the signature to be served, or of all that there are."""
+    names = [_SIGNATURE] if _SIGNATURE in message.signature_def else sorted(message.signature_def)
+    return {
+        key: tensor.name
+        for name in names
+        for key, tensor in sorted(message.signature_def[name].outputs.items())
+        if graphdef.parse_tensor(tensor.name).node in graph.by_name
+    }
 
 
 def _serving(graphs: Sequence[MetaGraph]) -> MetaGraph:
@@ -137,18 +163,16 @@ def freeze(meta: MetaGraph, variables: Variables) -> Graph:
 
     Raises:
         FileError: the variables that it needs are not there.
-        UnsupportedError: its graph is kept as functions.
+        GraphError: its functions call themselves, or make too many nodes.
+        UnsupportedError: it calls a function that is not there.
     """
-    graph = meta.graph
-    outputs = meta.outputs or tuple(name for name in _DETECTIONS if name in graph.by_name)
+    graph = inline(meta.graph, meta.results)
+    names = meta.outputs if graph is meta.graph else tuple(meta.results)
+    outputs = names or tuple(name for name in _DETECTIONS if name in graph.by_name)
     needed = _needed(graph, outputs) if outputs else {node.name for node in graph}
-    for node in graph:
-        if node.op in _CALLS and node.name in needed:
-            raise UnsupportedError(
-                f"a model of TensorFlow 2, whose graph is kept as functions ({node.op} "
-                f"{node.name!r}); freeze it with convert_variables_to_constants_v2 first"
-            )
     keys = _saved_names(graph)
+    if graph is not meta.graph:
+        keys |= _restored_names(meta, keys, variables)
     missing = [
         keys[node.name]
         for node in graph
@@ -198,6 +222,23 @@ def _saved_names(graph: Graph) -> dict[str, str]:
     return names
 
 
+def _restored_names(meta: MetaGraph, variables: Iterable[str], bundle: Variables) -> dict[str, str]:
+    """Under which key each variable of TensorFlow 2 is saved, by the name of its node.
+
+    The function that restores them says so; without one the object graph of the bundle knows their
+    full names.
+    """
+    if meta.restore in meta.graph.by_name:
+        restore = inline_call(meta.graph, meta.restore)
+        return {node: key for node, key in _assigned(restore) if node in set(variables)}
+    known = load_object_graph(bundle) if isinstance(bundle, Checkpoint) else None
+    return (
+        {}
+        if known is None
+        else {name: known.keys[name] for name in variables if name in known.keys}
+    )
+
+
 def _assigned(graph: Graph) -> Iterator[tuple[str, str]]:
     """The variables that RestoreV2 fills, with the names it reads."""
     for node in graph:
@@ -237,9 +278,11 @@ def _messages() -> dict[str, Any]:
             "MetaGraphDef": [
                 "MetaInfoDef meta_info_def = 1",
                 "bytes graph_def = 2",
+                "SaverDef saver_def = 3",
                 "map<string, SignatureDef> signature_def = 5",
             ],
             "MetaInfoDef": ["repeated string tags = 4"],
+            "SaverDef": ["string restore_op_name = 3"],
             "SignatureDef": [
                 "map<string, TensorInfo> inputs = 1",
                 "map<string, TensorInfo> outputs = 2",

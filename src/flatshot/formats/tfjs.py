@@ -7,6 +7,7 @@ and `weights_loader` of TensorFlow.js, and the converter's `write_weights.py`.
 
 import base64
 import binascii
+import functools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from flatshot.errors import FormatError, UnsupportedError
+from flatshot.errors import FormatError, GraphError, UnsupportedError
 from flatshot.formats import files
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import (
@@ -24,11 +25,15 @@ from flatshot.formats.graphdef import (
     MAX_TENSOR_BYTES,
     Array,
     Attr,
+    Call,
     DataType,
+    Function,
     Graph,
+    Library,
     Node,
     Shape,
 )
+from flatshot.formats.inlining import inline
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -39,6 +44,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "bool": np.dtype("?"),
 }
 _QUANTIZED = ("uint8", "uint16", "float16")
+
+
+# What damaged JSON makes of the code that reads it.
+_DAMAGE = (AttributeError, LookupError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,12 @@ def load_model(path: StrPath) -> Graph:
     Raises:
         FileError: a file is missing or unreadable.
         FormatError: it is no graph model, or the weights do not fill their files.
-        UnsupportedError: it is a Keras model, or control flow in it is kept as functions.
+        GraphError: functions of it call themselves, or make too many nodes.
+        UnsupportedError: it is a Keras model.
     """
     try:
         return read_model(bytes(files.map_bytes(path)), _Shards(Path(path).parent))
-    except (FormatError, UnsupportedError) as error:
+    except (FormatError, GraphError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
@@ -93,7 +103,7 @@ def fill_in(graph: Graph, manifest: Any, folder: StrPath) -> Graph:
             nodes.append(Node(node.name, node.op, node.inputs, attrs))
         else:
             nodes.append(node)
-    return Graph(tuple(nodes))
+    return Graph(tuple(nodes), graph.library)
 
 
 class _Shards:
@@ -123,7 +133,8 @@ def read_model(text: str | bytes, shards: Any) -> Graph:
 
     Raises:
         FormatError: it is no graph model, or the weights do not fill their files.
-        UnsupportedError: it is a Keras model, or control flow in it is kept as functions.
+        GraphError: functions of it call themselves, or make too many nodes.
+        UnsupportedError: it is a Keras model.
     """
     model = _parse(text)
     topology = model.get("modelTopology")
@@ -137,12 +148,12 @@ def read_model(text: str | bytes, shards: Any) -> Graph:
     weights = _read_weights(model, shards)
     try:
         nodes = tuple(_read_node(node, weights) for node in topology["node"])
-    except (AttributeError, KeyError, LookupError, TypeError, ValueError, OverflowError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"a node of it is damaged: {error!r}") from error
     names = {node.name for node in nodes}
     if not nodes or len(names) < len(nodes):
         raise FormatError("it has no nodes" if not nodes else "two of its nodes have one name")
-    return Graph(nodes)
+    return inline(Graph(nodes, _read_library(topology, weights)))
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:
@@ -256,9 +267,37 @@ def _read_node(item: Mapping[str, Any], weights: Mapping[str, Array]) -> Node:
     return Node(name, op, tuple(str(text) for text in item.get("input") or ()), attrs)
 
 
+def _read_library(topology: Mapping[str, Any], weights: Mapping[str, Array]) -> Library:
+    """The functions that nodes may call."""
+    try:
+        items = (topology.get("library") or {}).get("function") or ()
+        return Library(
+            {
+                str(item["signature"]["name"]): functools.partial(_read_function, item, weights)
+                for item in items
+            }
+        )
+    except _DAMAGE as error:
+        raise FormatError(f"its library of functions is damaged: {error!r}") from error
+
+
+def _read_function(item: Mapping[str, Any], weights: Mapping[str, Array]) -> Function:
+    try:
+        signature, ret = item["signature"], item.get("ret") or {}
+        return Function(
+            arguments=tuple(str(each["name"]) for each in signature.get("inputArg") or ()),
+            nodes=tuple(_read_node(node, weights) for node in item.get("nodeDef") or ()),
+            results=tuple(str(ret[each["name"]]) for each in signature.get("outputArg") or ()),
+        )
+    except _DAMAGE as error:
+        raise FormatError(f"it is damaged: {error!r}") from error
+
+
 def _read_attr(value: Mapping[str, Any], where: str) -> Attr | None:
-    """One attribute; None for what a plain graph has no use for (functions, constants' values)."""
+    """One attribute; None for what a plain graph has no use for (constants' values)."""
     for kind, content in value.items():
+        if kind == "func":
+            return Call(str((content or {}).get("name", "")))
         if kind == "list":
             return _read_list(content or {}, where)
         if kind in _KINDS:

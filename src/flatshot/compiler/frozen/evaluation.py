@@ -13,7 +13,6 @@ import numpy as np
 from flatshot.compiler.frozen.wiring import HANDED_ON
 from flatshot.compiler.ir import Op, Value
 from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate
-from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import (
     NUMPY_TYPES,
@@ -24,6 +23,7 @@ from flatshot.formats.graphdef import (
     TensorName,
     parse_tensor,
 )
+from flatshot.formats.order import sort_nodes
 
 DESCRIBING = ("Shape", "ShapeN", "Rank", "Size")
 """Operators that say something of a tensor's shape, no matter what it holds."""

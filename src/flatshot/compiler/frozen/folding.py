@@ -11,9 +11,9 @@ from flatshot.compiler.frozen.wiring import constant_node
 from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
-from flatshot.compiler.order import sort_nodes
 from flatshot.errors import FlatshotError
 from flatshot.formats.graphdef import Array, Graph, Node, parse_tensor
+from flatshot.formats.order import sort_nodes
 
 _log = logging.getLogger("flatshot")
 

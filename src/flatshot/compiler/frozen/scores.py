@@ -7,9 +7,9 @@ import numpy as np
 from flatshot.compiler.frozen.evaluation import Evaluation
 from flatshot.compiler.frozen.preprocessing import CONVOLUTIONS
 from flatshot.compiler.frozen.wiring import Wiring
-from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError, UnsupportedError
 from flatshot.formats.graphdef import Node, parse_tensor
+from flatshot.formats.order import sort_nodes
 
 _CONVERTERS = ("Sigmoid", "Softmax")
 _SCALING = ("Mul", "RealDiv", "Div")

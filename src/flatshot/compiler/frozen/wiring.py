@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from flatshot.compiler.operators import BY_TF_NAME
-from flatshot.compiler.order import sort_nodes
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import DATA_TYPES, Array, Graph, Node, parse_tensor
+from flatshot.formats.order import sort_nodes
 
 # What these do is over before the graph runs, or concerns nobody who runs it.
 HANDED_ON = frozenset(
