@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatshot.compiler.ir import Dims, Graph, Op, Value
-from flatshot.compiler.operators import BY_TF_NAME, Operator
+from flatshot.compiler.operators import BY_TF_NAME, Operator, foretell
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import graphdef
 from flatshot.formats.custom_options import Option
@@ -218,11 +218,10 @@ def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping
         return
     operator = BY_TF_NAME[node.op]
     _check_inputs(node, operator, inputs)
-    op = Op(operator.kind, node.name, inputs, operator.attrs(node))
-    shape, dtype = operator.shape(op), operator.element(op)
+    op, shape, dtype, count = foretell(node, operator, inputs)
     _check_size(node.name, shape, dtype.itemsize)
     outputs = []
-    for number in range(operator.outputs(op)):
+    for number in range(count):
         name = str(TensorName(node.name, number))
         outputs.append(Value(name, shape, dtype))
         values[name] = outputs[-1]

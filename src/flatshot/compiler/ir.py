@@ -143,6 +143,7 @@ class Graph:
         self.outputs: list[Value] = []
         self._ops: dict[Op, None] = {}
         self._taken: set[str] = set()
+        self.grown = 0  # bytes by which folding has made constants larger
 
     @property
     def ops(self) -> list[Op]:

@@ -26,7 +26,8 @@ from flatshot.formats.tflite import Activation
 
 Pass = Callable[[Graph], int]
 
-# Folding shall not turn a small file into a large one: what is larger is left to run time.
+# Folding shall not turn a small file into a large one: beyond so many bytes more, in all, it is
+# left to run time.
 _MAX_FOLDED_BYTES = 2**26
 _ACTIVATIONS = {"relu": Activation.RELU, "relu6": Activation.RELU6}
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
@@ -100,8 +101,10 @@ def fold_constants(graph: Graph) -> int:
             continue
         size = math.prod(op.output.shape or ()) * op.output.dtype.itemsize
         arrays = [value.data for value in op.inputs if value.data is not None]
-        if len(arrays) < len(op.inputs) or size > _MAX_FOLDED_BYTES:
+        growth = size - sum(array.nbytes for array in arrays)
+        if len(arrays) < len(op.inputs) or graph.grown + max(growth, 0) > _MAX_FOLDED_BYTES:
             continue
+        graph.grown += max(growth, 0)
         graph.replace_uses(op.output, graph.constant(op.output.name, evaluate(op, *arrays)))
         graph.remove(op)
         count += 1

@@ -1,6 +1,5 @@
 """The door for graphs: whatever file or directory holds one, it comes in as a frozen GraphDef."""
 
-import json
 from pathlib import Path
 
 from flatshot.errors import FormatError, GraphError, UnsupportedError
@@ -8,6 +7,7 @@ from flatshot.formats import files, graphdef
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph
 from flatshot.formats.inlining import inline
+from flatshot.formats.json_text import parse_json
 
 # TensorFlow.js before 2019: a binary GraphDef without values, and the manifest beside it.
 _OLD_TFJS, _OLD_MANIFEST = "tensorflowjs_model.pb", "weights_manifest.json"
@@ -59,7 +59,7 @@ def _load_old_tfjs(path: Path, manifest: Path) -> Graph:
     from flatshot.formats import tfjs
 
     try:
-        groups = json.loads(files.read_bytes(manifest))
-        return tfjs.fill_in(graphdef.load_graphdef(path), groups, path.parent)
-    except ValueError as error:
-        raise FormatError(f"{manifest}: no JSON: {error}") from error
+        groups = parse_json(files.read_bytes(manifest))
+    except FormatError as error:
+        raise FormatError(f"{manifest}: {error}") from error
+    return tfjs.fill_in(graphdef.load_graphdef(path), groups, path.parent)

@@ -8,7 +8,6 @@ and `weights_loader` of TensorFlow.js, and the converter's `write_weights.py`.
 import base64
 import binascii
 import functools
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from flatshot.formats.graphdef import (
     Shape,
 )
 from flatshot.formats.inlining import inline
+from flatshot.formats.json_text import parse_json
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -157,10 +157,7 @@ def read_model(text: str | bytes, shards: Any) -> Graph:
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:
-    try:
-        model = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"no JSON: {error}") from error
+    model = parse_json(text)
     if not isinstance(model, dict):
         raise FormatError("its JSON is no object")
     return model
@@ -319,7 +316,7 @@ def _read_scalar(kind: str, content: Any, where: str) -> Attr:
     if kind == "s":
         return _read_bytes(content, where)
     if kind == "i":
-        return int(content)
+        return _integer(content)
     if kind == "f":
         return float(content)
     if kind == "b":
@@ -327,6 +324,13 @@ def _read_scalar(kind: str, content: Any, where: str) -> Attr:
     if kind == "type":
         return DataType[content] if isinstance(content, str) else DataType(int(content) % 100)
     return _read_shape(content or {})
+
+
+def _integer(content: Any) -> int:
+    number = int(content)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} does not fit 64 bits")
+    return number
 
 
 def _read_bytes(content: Any, where: str) -> bytes:
@@ -342,4 +346,4 @@ def _read_bytes(content: Any, where: str) -> bytes:
 def _read_shape(content: Mapping[str, Any]) -> Shape:
     if content.get("unknownRank"):
         return Shape(None)
-    return Shape(tuple(int(dim.get("size", 0)) for dim in content.get("dim") or ()))
+    return Shape(tuple(_integer(dim.get("size", 0)) for dim in content.get("dim") or ()))

@@ -5,14 +5,15 @@ value. Operators mean what the compiler's registry says; those that no TensorFlo
 needs, because they only ever work on shapes and anchors, stand in a table here.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from flatshot.compiler.frozen.wiring import HANDED_ON
-from flatshot.compiler.ir import Op, Value
-from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate
+from flatshot.compiler.ir import Value
+from flatshot.compiler.operators import BY_TF_NAME, Operator, evaluate, foretell
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import (
     NUMPY_TYPES,
@@ -28,13 +29,15 @@ from flatshot.formats.order import sort_nodes
 DESCRIBING = ("Shape", "ShapeN", "Rank", "Size")
 """Operators that say something of a tensor's shape, no matter what it holds."""
 
-# Large enough for the anchors of any detector, and no trap for memory.
-_MAX_BYTES = 2**28
+# Large enough for the anchors of any detector, and no trap for memory: of one array, and of all
+# that is computed of a graph.
+_MAX_BYTES = 2**26
+_MAX_SUM = 2**27
 
 
 def _range(node: Node, start: Array, limit: Array, delta: Array) -> Array:
     count = max(0, int(np.ceil((limit - start) / delta))) if delta else -1
-    if not 0 <= count <= _MAX_BYTES // start.itemsize:
+    if not 0 <= count <= _MAX_BYTES // 8:
         raise GraphError(f"Range {node.name!r} has {count} elements")
     return np.asarray(start + np.arange(count, dtype=start.dtype) * delta, start.dtype)
 
@@ -100,6 +103,11 @@ _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
 }
 
 
+# Those whose result is no larger than what they read.
+_REDUCING = ("Prod", "Sum", "Max", "Min", "All", "Any", "InvertPermutation", "SplitV", "Range")
+_MAX_RANK = 32
+
+
 class Evaluation:
     """Shapes, element types and values of a graph's tensors, worked out when asked for.
 
@@ -111,6 +119,7 @@ class Evaluation:
     def __init__(self, graph: Graph, fed: Mapping[str, Value]) -> None:
         self._graph = graph
         self._known: dict[str, Value] = dict(fed)
+        self._left = _MAX_SUM
 
     def value(self, tensor: str) -> Value:
         """What `tensor` is; its `data` is None where only running the graph tells.
@@ -159,6 +168,13 @@ class Evaluation:
             results = _compute(node, inputs)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise GraphError(f"{node.op} {node.name!r} cannot be computed: {error}") from error
+        if node.op != "Const":
+            self._left -= sum(value.data.nbytes for value in results if value.data is not None)
+        if self._left < 0:
+            raise GraphError(
+                f"{node.op} {node.name!r}: more than {_MAX_SUM} bytes of the graph would have to "
+                "be computed before it runs"
+            )
         for number, value in enumerate(results):
             self._known[str(TensorName(node.name, number))] = value
 
@@ -205,8 +221,7 @@ def _registered(node: Node, operator: Operator, inputs: list[Value]) -> list[Val
     least, most = operator.inputs
     if not least <= len(inputs) <= most:
         raise GraphError(f"{node.op} {node.name!r} has {len(inputs)} inputs, not {least}")
-    op = Op(operator.kind, node.name, inputs, operator.attrs(node))
-    shape, dtype, count = operator.shape(op), operator.element(op), operator.outputs(op)
+    op, shape, dtype, count = foretell(node, operator, inputs)
     names = [str(TensorName(node.name, number)) for number in range(count)]
     op.outputs = [Value(name, shape, dtype) for name in names]
     arrays = [value.data for value in inputs if value.data is not None]
@@ -226,6 +241,7 @@ def _arithmetic(node: Node, inputs: list[Value]) -> list[Value]:
         if value.data is None:
             raise GraphError(f"{node.op} {node.name!r}: {value.name!r} is known only at run time")
         arrays.append(value.data)
+    _check_result(node, arrays)
     with np.errstate(all="ignore"):
         result = _ARITHMETIC[node.op](node, *arrays)
     parts = result if isinstance(result, list) else [np.asarray(result)]
@@ -233,3 +249,15 @@ def _arithmetic(node: Node, inputs: list[Value]) -> list[Value]:
         Value(str(TensorName(node.name, number)), part.shape, part.dtype, part)
         for number, part in enumerate(parts)
     ]
+
+
+def _check_result(node: Node, arrays: list[Array]) -> None:
+    """Refuse arithmetic whose result, or what it makes on the way, would fill the memory."""
+    if node.op == "BroadcastTo":
+        count = math.prod(int(size) for size in arrays[1].reshape(-1)[:_MAX_RANK])
+    elif node.op in _REDUCING:
+        return
+    else:
+        count = math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    if count * 8 > _MAX_BYTES:
+        raise GraphError(f"{node.op} {node.name!r} has {count} elements")

@@ -10,7 +10,7 @@ from flatshot.compiler.operators import (
     shapes,
     shaping,
 )
-from flatshot.compiler.operators.registry import BY_TF_NAME, OPERATORS, Operator, evaluate
+from flatshot.compiler.operators.registry import BY_TF_NAME, OPERATORS, Operator, evaluate, foretell
 
 __all__ = [
     "BY_TF_NAME",
@@ -19,6 +19,7 @@ __all__ = [
     "convolution",
     "elementwise",
     "evaluate",
+    "foretell",
     "functions",
     "padding",
     "pooling",

@@ -1,13 +1,14 @@
 """What an operator is to the compiler: one declaration from GraphDef to TensorFlow Lite."""
 
+import contextlib
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flatshot.compiler.ir import Dims, Op
+from flatshot.compiler.ir import Dims, Op, Value
 from flatshot.errors import GraphError
 from flatshot.formats.graphdef import Array, Attr, Node
 from flatshot.formats.tflite import Activation, Builtin
@@ -135,6 +136,42 @@ def require(node: Node, condition: bool, problem: str) -> None:
         raise GraphError(f"{node.op} {node.name!r}: {problem}")
 
 
+# What Python and NumPy raise where shapes and attributes do not go together; the operators'
+# declarations need not foresee all that a graph of a stranger's may hold.
+_MISFITS = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+
+
+@contextlib.contextmanager
+def fitting(node: Node | Op) -> Iterator[None]:
+    """Tell of an operator that cannot be, whatever the block stumbles over.
+
+    Raises:
+        GraphError: the block raised something else than an error of ours.
+    """
+    try:
+        yield
+    except _MISFITS as error:
+        what = node.op if isinstance(node, Node) else node.kind
+        raise GraphError(f"{what} {node.name!r} cannot be: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def foretell(
+    node: Node, operator: Operator, inputs: Sequence[Value]
+) -> tuple[Op, Dims, "np.dtype[Any]", int]:
+    """The IR operator that `node` stands for; shape, element type and number of its outputs.
+
+    Raises:
+        GraphError: shapes and attributes do not go together.
+    """
+    with fitting(node):
+        op = Op(operator.kind, node.name, inputs, operator.attrs(node))
+        return op, operator.shape(op), operator.element(op), operator.outputs(op)
+
+
 def evaluate(op: Op, *inputs: Array) -> Array:
     """What `op` makes of the values of its inputs, its fused activation included.
 
@@ -144,7 +181,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:
     operator = OPERATORS.get(op.kind)
     if operator is None or operator.kernel is None:
         raise GraphError(f"{op.kind} {op.name!r} cannot be computed ahead of time")
-    with np.errstate(all="ignore"):  # an infinity is a value like any other at run time
+    # An infinity is a value like any other at run time.
+    with np.errstate(all="ignore"), fitting(op):
         result = operator.kernel(op, *inputs)
     activation = op.attrs.get("activation", Activation.NONE)
     if activation == Activation.RELU6:
