@@ -101,10 +101,10 @@ def fold_constants(graph: Graph) -> int:
             continue
         size = math.prod(op.output.shape or ()) * op.output.dtype.itemsize
         arrays = [value.data for value in op.inputs if value.data is not None]
-        growth = size - sum(array.nbytes for array in arrays)
-        if len(arrays) < len(op.inputs) or graph.grown + max(growth, 0) > _MAX_FOLDED_BYTES:
+        growth = max(0, size - sum(array.nbytes for array in arrays))
+        if len(arrays) < len(op.inputs) or max(size, graph.grown + growth) > _MAX_FOLDED_BYTES:
             continue
-        graph.grown += max(growth, 0)
+        graph.grown += growth
         graph.replace_uses(op.output, graph.constant(op.output.name, evaluate(op, *arrays)))
         graph.remove(op)
         count += 1

@@ -50,15 +50,16 @@ def write_options(options: Mapping[str, Option]) -> bytes:
     """`options` as a FlexBuffer map; integers and floats take four bytes each, as TOCO's do.
 
     Raises:
-        FormatError: a number does not fit 32 bits, or a name holds a zero byte, which ends it.
+        FormatError: a number does not fit 32 bits, or a name is not ASCII or holds a zero byte,
+            which ends it.
     """
     from flatbuffers import flexbuffers
 
     builder = flexbuffers.Builder()
     with builder.Map():
         for name, value in sorted(options.items()):
-            if "\0" in name:
-                raise FormatError(f"option {name!r}: a name cannot hold a zero byte")
+            if "\0" in name or not name.isascii():
+                raise FormatError(f"option {name!r}: a name is ASCII without a zero byte")
             if isinstance(value, bool):
                 builder.Bool(name, value)
             elif isinstance(value, int):
