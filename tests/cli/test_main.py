@@ -20,10 +20,11 @@ def test_help_lists_every_command(capsys: Capture) -> None:
     assert all(name in text and summary in text for name, summary in COMMANDS.items())
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_help(name: str, capsys: Capture) -> None:
-    """`flatshot COMMAND --help` works without any library being missing."""
-    assert run([name, "--help"]) == 0
+def test_each_command_has_help(name: str, flag: str, capsys: Capture) -> None:
+    """`flatshot COMMAND --help` works without any library being missing, and `-h` is the same."""
+    assert run([name, flag]) == 0
     assert "Usage: flatshot" in capsys.readouterr().out
 
 

@@ -46,7 +46,7 @@ class _Command(click.Command):
 @click.option("--annotations", help="Its annotation file, where there are several.")
 @click.option("--images", help="Its image folder, where it is not found by itself.")
 @post_process_options
-@click.option("--labels", help="Names of the classes: .txt or .pbtxt.")
+@click.option("--labels", callback=place, help="Names of the classes: a file or a package.")
 @click.option("--count", type=click.IntRange(min=1), help="Batches to process; all by default.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, help="Batches to leave out first.")
 @click.option(

@@ -24,7 +24,9 @@ _log = logging.getLogger("flatshot")
     metavar="FILE",
     help="a frozen graph, .pb or .pbtxt; the same as SOURCE",
 )
-@click.option("--output_file", "-o", required=True, metavar="FILE", help="the .tflite to write")
+@click.option(
+    "--output_file", "--output", "-o", required=True, metavar="FILE", help="the .tflite to write"
+)
 @click.option(
     "--cut/--nocut", default=False, help="end in raw_outputs/*, before the post-processing operator"
 )

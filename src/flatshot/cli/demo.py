@@ -101,7 +101,7 @@ def _draw(models: "Models", labels: Path, target: Path) -> None:
 
 
 def _report(
-    out: Path, dataset: "CocoDataset", models: Models, results: "list[Result]"
+    out: Path, dataset: "CocoDataset", models: "Models", results: "list[Result]"
 ) -> dict[Path, str]:
     """The pages of the first run, and of the first two side by side; what each shows."""
     from flatshot.report.page import write_report

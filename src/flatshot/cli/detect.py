@@ -40,7 +40,9 @@ class Wishes:
 @click.command(name="detect")
 @click.argument("model", callback=place)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR|GLOB...")
-@click.option("--output", type=click.Path(path_type=Path), help="Write annotated images here.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write annotated images here."
+)
 @click.option(
     "--json",
     "results",
@@ -50,7 +52,7 @@ class Wishes:
 )
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path),
+    callback=place,
     help="Names of the classes: .txt (with or without a leading ???) or .pbtxt. Default: those "
     "packed into the model.",
 )
@@ -73,7 +75,7 @@ def command(
     images: tuple[str, ...],
     output: Path | None,
     results: Path | None,
-    labels: Path | None,
+    labels: str | None,
     score_threshold: float | None,
     anchors: Path | None,
     **settings: Any,

@@ -23,7 +23,7 @@ class _Command(click.Command):
 @click.command(
     "env",
     cls=_Command,
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
 )
 @click.argument("tags", nargs=-1, required=True)
 @click.option("--shell", is_flag=True, help="Start a shell that has the variables.")

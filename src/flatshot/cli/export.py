@@ -20,7 +20,12 @@ _log = logging.getLogger("flatshot")
     help="the checkpoint, as DIR/model.ckpt; the same as CHECKPOINT",
 )
 @click.option(
-    "--output_directory", "-o", required=True, metavar="DIR", help="made if it is not there"
+    "--output_directory",
+    "--output",
+    "-o",
+    required=True,
+    metavar="DIR",
+    help="made if it is not there",
 )
 @export_options
 @click.option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # `-tag` is an argument here, so `-h` is not help.
 @click.command(
-    "find", context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]}
+    "find", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 )
 @click.argument("tags", nargs=-1)
 @click.option("--installed", is_flag=True, help="Only those that are installed.")

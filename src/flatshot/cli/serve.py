@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("serve")
 @click.argument("models", nargs=-1, required=True, callback=place, metavar="MODEL [MODEL2]")
 @click.option("--dataset", callback=place, help="A COCO-format data set to step through.")
-@click.option("--labels", help="Names of the classes, for models that hold none.")
+@click.option("--labels", callback=place, help="Names of the classes: a file or a package.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
