@@ -7,6 +7,7 @@ What `tf.contrib.quantize.create_eval_graph` makes of a detector when its config
 
 import numpy as np
 
+from flatshot.errors import UnsupportedError
 from flatshot.formats.graphdef import Attr, Node
 from flatshot.models.builder import GraphBuilder, Tensor
 
@@ -47,6 +48,12 @@ class _Rewriter:
         builder = self._builder
         nodes = builder.by_name
         conv = nodes[norm.inputs[0]]
+        if conv.op not in _CONVOLUTIONS:
+            raise UnsupportedError(
+                "graph_rewriter.quantization: quantisation-aware graphs of a "
+                "weight_shared_convolutional_box_predictor are not built: how their shared filters "
+                "were trained is not known"
+            )
         scope = conv.name.rpartition("/")[0]
         fold = _join(scope, "BatchNorm_Fold")
         gamma, beta, mean, variance = (self._constant(name) for name in norm.inputs[1:])
