@@ -1,6 +1,9 @@
 """TensorFlow 2's detectors of the real data, built whole from their rule (`families2/`)."""
 
+import gzip
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import zlib
@@ -12,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatshot.formats import tflite
+from flatshot.formats.checkpoint import read_index
 
 Float32 = npt.NDArray[np.float32]
 
@@ -27,6 +31,40 @@ def build(data: Path, family: str, folder: Path, *, saved: bool = False) -> Path
     command = [sys.executable, "-B", str(script), *arguments, *["--saved"] * saved]
     subprocess.run(command, check=True, capture_output=True)
     return folder / family
+
+
+def build_intermediate(data: Path, family: str, folder: Path) -> Path:
+    """The SavedModel that export_tflite_graph_tf2.py left of `family`, with its variables."""
+    source = data / "families2" / family
+    value = _module(data, "values2").value
+    _, entries = read_index((source / "tflite_export_variables.index").read_bytes())
+    keys = json.loads((source / "saved_model_keys.json").read_text())
+    shard = bytearray(max(entry.offset + entry.size for entry in entries.values()))
+    for key, entry in entries.items():
+        dtype, shape, *rest = keys[key]
+        if dtype != "string":  # the object graph, which is not stored for this one
+            named = not rest or isinstance(rest[0], str)
+            data_ = value(rest[0] if rest else key, shape, dtype) if named else rest[0]
+            numbers = np.asarray(data_, dtype).tobytes()
+            shard[entry.offset : entry.offset + entry.size] = numbers
+    place = folder / family / "saved_model"
+    (place / "variables").mkdir(parents=True)
+    graph = gzip.decompress((source / "tflite_export_saved_model.pb.gz").read_bytes())
+    (place / "saved_model.pb").write_bytes(graph)
+    index = place / "variables" / "variables.index"
+    shutil.copy(source / "tflite_export_variables.index", index)
+    index.with_suffix(".data-00000-of-00001").write_bytes(shard)
+    return place
+
+
+def _module(data: Path, name: str) -> Any:
+    """A script of the real data."""
+    spec = importlib.util.spec_from_file_location(name, data / "families2" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def summary(data: Path, family: str) -> Any:

@@ -10,6 +10,7 @@ from flatshot.compiler.frozen.cut import cut_frozen
 from flatshot.conversion.convert import convert
 from flatshot.conversion.sources import open_source
 from flatshot.formats.detector_graph import ANCHORS, INPUT, POSTPROCESS
+from flatshot.formats.graph_files import load_graph
 from flatshot.formats.graphdef import Graph
 from flatshot.formats.normalization import ATTRIBUTE, read_normalization
 from flatshot.models.export import export
@@ -71,6 +72,36 @@ def test_raw_outputs_are_tensorflows(data: Path, family: str, detector: Graph) -
     rows, limits = want["rows"], summary["tflite_vs_tf"]
     assert np.abs(boxes[0][rows] - want["box_encodings"]).max() <= 2 * limits["box_max"]
     assert np.abs(scores[0][rows] - want["class_predictions"]).max() <= 2 * limits["score_max"]
+
+
+@pytest.mark.parametrize("family", ["tiny_fpnlite", "small_resnet50_fpn"], indirect=True)
+def test_what_the_exporter_for_tensorflow_lite_left_gives_the_same(
+    data: Path,
+    family: str,
+    detector: Graph,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """To the last bit; its pixels are guessed by the names of its layers, which is said aloud."""
+    place = families2.build_intermediate(data, family, tmp_path)
+    ours = open_source(place)
+    assert "does not say how its pixels are normalised" in caplog.text
+    shape = tuple(families2.summary(data, family)["input"])
+    image = _image(detector, shape)
+    np.testing.assert_allclose(_image(ours, shape), image, rtol=1e-6)
+    one, other = (litert.run(convert(g, cut=True).to_bytes(), image) for g in (detector, ours))
+    for got, want in zip(one, other, strict=True):
+        np.testing.assert_array_equal(got, want)
+    options = dict(ours.by_name[POSTPROCESS].attrs)
+    assert (options["max_detections"], options["use_regular_nms"]) == (100, False)
+    assert options["num_classes"] == detector.by_name[POSTPROCESS].attrs["num_classes"]
+    model = convert(place, postprocess={"max_detections": 7, "nms": "regular"})
+    assert model.tflite.subgraphs[0].outputs is not None
+
+
+def test_a_folder_with_nothing_but_a_saved_model(data: Path, place: Path, family: str) -> None:
+    """As people keep them: the `saved_model` in it is meant."""
+    assert len(load_graph(place)) == len(load_graph(place / "saved_model"))
 
 
 @pytest.mark.parametrize("family", families2.QUICK[::2], indirect=True)

@@ -7,6 +7,7 @@ source can.
 from collections.abc import Mapping
 from typing import Any
 
+from flatshot.compiler.frozen.named_operator import name_parts
 from flatshot.errors import ConfigError
 from flatshot.formats.detector_graph import is_exported
 from flatshot.formats.files import StrPath
@@ -58,7 +59,7 @@ def open_source(
             config_override=config_override,
             **_export_arguments(settings or {}),
         )
-    graph = source if isinstance(source, Graph) else load_graph(source)
+    graph = name_parts(source if isinstance(source, Graph) else load_graph(source))
     if is_exported(graph) and (pipeline_config or config_override):
         raise ConfigError(
             "a configuration is for a checkpoint, or for a graph that another tool froze; this "

@@ -9,17 +9,35 @@ from flatshot.formats.graphdef import Graph
 from flatshot.formats.inlining import inline
 from flatshot.formats.json_text import parse_json
 
+# As `saved_model.FILE_NAME` has it; most places are none, and need not wait for that module.
+_SAVED_MODEL = "saved_model.pb"
 # TensorFlow.js before 2019: a binary GraphDef without values, and the manifest beside it.
 _OLD_TFJS, _OLD_MANIFEST = "tensorflowjs_model.pb", "weights_manifest.json"
 
 
 def is_graph(path: StrPath) -> bool:
-    """Whether `path` names a graph: by its suffix, or as the directory of a SavedModel."""
+    """Whether `path` names a graph: by its suffix, or as the directory of a SavedModel.
+
+    A directory that holds a checkpoint beside `saved_model/`, as exporters leave it, is that
+    checkpoint's: its road knows the configuration.
+    """
     place = Path(path)
     if place.suffix in (".pb", ".pbtxt", ".meta", ".json"):
         return True
-    # As `saved_model.is_saved_model` has it; most places are none, and need not wait for it.
-    return files.is_directory(place) and files.is_file(place / "saved_model.pb")
+    return files.is_directory(place) and files.is_file(_saved_model(place) / _SAVED_MODEL)
+
+
+def _saved_model(directory: Path) -> Path:
+    """The SavedModel that `directory` is, or the one in it where it holds no checkpoint."""
+    inside = directory / "saved_model"
+    if files.is_file(directory / _SAVED_MODEL) or not files.is_file(inside / _SAVED_MODEL):
+        return directory
+    return directory if _holds_checkpoint(directory) else inside
+
+
+def _holds_checkpoint(directory: Path) -> bool:
+    places = (directory, directory / "checkpoint")
+    return any(files.is_directory(place) and any(place.glob("*.index")) for place in places)
 
 
 def load_graph(path: StrPath) -> Graph:
@@ -43,8 +61,8 @@ def load_graph(path: StrPath) -> Graph:
         return tfjs.load_model(place)
     if place.suffix == ".meta":
         return saved_model.load_meta_graph(place)
-    if place.name == saved_model.FILE_NAME or files.is_directory(place):
-        return saved_model.load_saved_model(place)
+    if place.name == _SAVED_MODEL or files.is_directory(place):
+        return saved_model.load_saved_model(_saved_model(place))
     manifest = place.with_name(_OLD_MANIFEST)
     if place.name == _OLD_TFJS and files.is_file(manifest):
         return _load_old_tfjs(place, manifest)
