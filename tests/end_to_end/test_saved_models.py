@@ -13,6 +13,7 @@ from flatshot.formats.detector_graph import ANCHORS, INPUT, POSTPROCESS
 from flatshot.formats.graph_files import load_graph
 from flatshot.formats.graphdef import Graph
 from flatshot.formats.normalization import ATTRIBUTE, read_normalization
+from flatshot.inspection.inspect import inspect
 from flatshot.models.export import export
 from tests import families2, litert
 
@@ -102,6 +103,19 @@ def test_what_the_exporter_for_tensorflow_lite_left_gives_the_same(
 def test_a_folder_with_nothing_but_a_saved_model(data: Path, place: Path, family: str) -> None:
     """As people keep them: the `saved_model` in it is meant."""
     assert len(load_graph(place)) == len(load_graph(place / "saved_model"))
+
+
+@pytest.mark.parametrize("family", ["tiny_fpnlite"], indirect=True)
+def test_inspect_says_what_it_is(data: Path, place: Path, tmp_path: Path) -> None:
+    """Its TensorFlow, and what was found; of the exporter for TensorFlow Lite's, the operator."""
+    seen = inspect(place)
+    assert seen.kind == "SavedModel of TensorFlow 2.8.4, detector"
+    assert seen.facts["anchors"] == "2046"
+    assert seen.postprocess["max_detections"] == 100
+    left = inspect(families2.build_intermediate(data, "tiny_fpnlite", tmp_path))
+    assert left.kind.startswith("SavedModel of TensorFlow 2.8.4")
+    assert left.postprocess["use_regular_nms"] is False
+    assert left.facts["as TensorFlow Lite"].startswith("158 operators")
 
 
 @pytest.mark.parametrize("family", families2.QUICK[::2], indirect=True)

@@ -75,7 +75,7 @@ def command(
 ) -> None:
     """Write the TensorFlow Lite model of a detector.
 
-    SOURCE is a graph (.pb, .pbtxt, a SavedModel of TensorFlow 1, a .meta file, the model.json of
+    SOURCE is a graph (.pb, .pbtxt, a SavedModel, a .meta file, the model.json of
     TensorFlow.js), or a checkpoint (a directory, a prefix), which is exported on the way. A graph
     with preprocessing and post-processing of its own is cut between them; what the flags of export
     say of the post-processing goes before what the graph says.

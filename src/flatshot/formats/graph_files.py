@@ -24,10 +24,10 @@ def is_graph(path: StrPath) -> bool:
     place = Path(path)
     if place.suffix in (".pb", ".pbtxt", ".meta", ".json"):
         return True
-    return files.is_directory(place) and files.is_file(_saved_model(place) / _SAVED_MODEL)
+    return files.is_directory(place) and files.is_file(find_saved_model(place) / _SAVED_MODEL)
 
 
-def _saved_model(directory: Path) -> Path:
+def find_saved_model(directory: Path) -> Path:
     """The SavedModel that `directory` is, or the one in it where it holds no checkpoint."""
     inside = directory / "saved_model"
     if files.is_file(directory / _SAVED_MODEL) or not files.is_file(inside / _SAVED_MODEL):
@@ -62,7 +62,7 @@ def load_graph(path: StrPath) -> Graph:
     if place.suffix == ".meta":
         return saved_model.load_meta_graph(place)
     if place.name == _SAVED_MODEL or files.is_directory(place):
-        return saved_model.load_saved_model(_saved_model(place))
+        return saved_model.load_saved_model(find_saved_model(place))
     manifest = place.with_name(_OLD_MANIFEST)
     if place.name == _OLD_TFJS and files.is_file(manifest):
         return _load_old_tfjs(place, manifest)

@@ -91,6 +91,18 @@ def load_saved_model(path: StrPath) -> Graph:
         raise type(error)(f"{place}: {error}") from error
 
 
+def made_by(path: StrPath) -> str:
+    """The version of TensorFlow that wrote a SavedModel; empty where it does not say.
+
+    Raises:
+        FileError: there is no such file.
+        FormatError: it is no SavedModel.
+    """
+    message = _parse("SavedModel", files.map_bytes(_model_file(path)), "SavedModel")
+    versions = (meta.meta_info_def.tensorflow_version for meta in message.meta_graphs)
+    return next(filter(None, versions), "")
+
+
 def load_meta_graph(path: StrPath) -> Graph:
     """The frozen graph of a `.meta` file, with the variables of the checkpoint beside it.
 
@@ -281,7 +293,7 @@ def _messages() -> dict[str, Any]:
                 "SaverDef saver_def = 3",
                 "map<string, SignatureDef> signature_def = 5",
             ],
-            "MetaInfoDef": ["repeated string tags = 4"],
+            "MetaInfoDef": ["repeated string tags = 4", "string tensorflow_version = 5"],
             "SaverDef": ["string restore_op_name = 3"],
             "SignatureDef": [
                 "map<string, TensorInfo> inputs = 1",

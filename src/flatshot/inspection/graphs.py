@@ -9,6 +9,7 @@ import numpy as np
 from flatshot.compiler.compile import compile_graph
 from flatshot.compiler.frozen.cut import cut_frozen, dissect, postprocess_attrs
 from flatshot.compiler.frozen.description import describe
+from flatshot.compiler.frozen.named_operator import name_parts
 from flatshot.compiler.importer import scalar_attrs
 from flatshot.errors import FlatshotError
 from flatshot.formats import files, graphdef, saved_model
@@ -20,7 +21,7 @@ from flatshot.formats.detector_graph import (
     is_exported,
 )
 from flatshot.formats.files import StrPath
-from flatshot.formats.graph_files import load_graph
+from flatshot.formats.graph_files import find_saved_model, load_graph
 from flatshot.formats.graphdef import Array, Attr, Shape
 from flatshot.inspection.description import Inspection, OperatorInfo, TensorInfo
 from flatshot.inspection.models import describe_model
@@ -32,8 +33,8 @@ def inspect_graph(path: StrPath) -> Inspection:
     kind = {".json": "TensorFlow.js graph model", ".meta": "TensorFlow graph with a checkpoint"}
     what = kind.get(place.suffix, "frozen TensorFlow graph (GraphDef)")
     if files.is_directory(place) or place.name == saved_model.FILE_NAME:
-        what = "SavedModel of TensorFlow 1"
-    return describe_graph(load_graph(path), str(path), what)
+        what = f"SavedModel of TensorFlow {saved_model.made_by(find_saved_model(place))}".rstrip()
+    return describe_graph(name_parts(load_graph(path)), str(path), what)
 
 
 def describe_graph(graph: graphdef.Graph, path: str, kind: str) -> Inspection:

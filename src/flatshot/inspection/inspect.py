@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from flatshot.errors import FileError, FormatError
-from flatshot.formats import files, saved_model, tflite
+from flatshot.formats import files, tflite
 from flatshot.formats.files import StrPath
+from flatshot.formats.graph_files import is_graph
 from flatshot.inspection.checkpoints import inspect_checkpoint
 from flatshot.inspection.configurations import inspect_pipeline
 from flatshot.inspection.description import Inspection, OperatorInfo, TensorInfo, as_json
@@ -28,9 +29,7 @@ def inspect(path: StrPath) -> Inspection:
         FormatError: it is none of these, or damaged.
     """
     place = Path(path)
-    if place.suffix in (".meta", ".json") or (
-        files.is_directory(place) and saved_model.is_saved_model(place)
-    ):
+    if place.suffix in (".meta", ".json") or (files.is_directory(place) and is_graph(place)):
         return inspect_graph(path)
     if place.suffix in (".tflite", ".pb", ".pbtxt", ".config"):
         files.map_bytes(place)  # a file that is missing is no checkpoint prefix that is missing
