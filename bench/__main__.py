@@ -2,7 +2,7 @@
 
 import os
 
-from bench import conversion, evaluation, runtime
+from bench import conversion, evaluation, runtime, sweeping
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
     runtime.main()
     if "FLATSHOT_TEST_DATA" in os.environ:
         evaluation.main()
+        sweeping.main()
     else:
         print("\nthe benchmark loop: needs real data: set FLATSHOT_TEST_DATA to its folder")
 

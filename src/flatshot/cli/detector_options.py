@@ -41,6 +41,35 @@ def _type(setting: Setting) -> "click.ParamType[Any]":
     return click.FloatRange(setting.least, most, min_open=setting.above)
 
 
+def setting_lists(function: F) -> F:
+    """Give a command the settings of the post-processing as lists, under their keywords."""
+    for setting in reversed(list(DECLARED.values())):
+        option = click.option(
+            setting.flag, type=Several(_type(setting)), metavar="A,B,...", help=setting.help
+        )
+        function = option(function)
+    return function
+
+
+class Several(click.ParamType):  # type: ignore[type-arg]  # generic for mypy alone
+    """Values of a type with commas between them, each once, in their order."""
+
+    name = "list"
+
+    def __init__(self, one: "click.ParamType[Any]") -> None:
+        """Values of the type `one`."""
+        self._one = one
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """The values; a part that is none is told as the type tells it."""
+        if not isinstance(value, str):
+            return list(value)
+        parts = [part.strip() for part in value.split(",")]
+        return list(dict.fromkeys(self._one.convert(part, param, ctx) for part in parts))
+
+
 def resize_option(function: F) -> F:
     """Give a command the choice of resizing."""
     return click.option(

@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "two .tflite models side by side on the same inputs",
     "detect": "find objects in images",
     "benchmark": "COCO accuracy and speed of a model on a data set",
+    "sweep": "every combination of models and settings, in one table",
     "run": "the whole road for a package or a path, in one table",
     "find": "models, data sets and labels in the catalogue, by tags",
     "install": "fetch a package once, trusted by its hash",

@@ -124,6 +124,7 @@ class Measured:
         latency: the outcomes of images that were looked at one at a time.
         options: as `Result`.
         journal: as `Result`.
+        shared: whether the first pass was that of other runs too, so that it tells no rate.
     """
 
     graph_load: float
@@ -134,6 +135,7 @@ class Measured:
     latency: Sequence[Outcome]
     options: Mapping[str, Any]
     journal: str | None
+    shared: bool = False
 
 
 def conclude(
@@ -166,7 +168,8 @@ def conclude(
     diagnosis.report(dataset.truth.of(processed), dataset.categories, rows, scores.figures.AP)
     scoring = time.perf_counter() - begin
     times = _times(good, measured.latency)
-    first = measured.fresh / (measured.loop + scoring) if measured.fresh else None
+    alone = measured.fresh and not measured.shared
+    first = measured.fresh / (measured.loop + scoring) if alone else None
     return Result(
         run=run,
         figures=scores.figures,

@@ -38,7 +38,8 @@ class Keeping:
         key = None
         if result.journal is not None:
             options = {k: v for k, v in result.options.items() if k != "workers"}
-            parts = [result.journal, name, self.repo, self.tags, facts, options]
+            settings = result.settings.to_options()
+            parts = [result.journal, name, self.repo, self.tags, facts, options, settings]
             key = json.dumps(parts, sort_keys=True)
         return self.store.add_result(
             result, name=name, repo=self.repo, tags=self.tags, key=key, **facts

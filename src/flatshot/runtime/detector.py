@@ -175,6 +175,24 @@ class Detector:
         twin._start()
         return twin
 
+    def with_settings(self, settings: PostProcessSettings) -> "Detector":
+        """A detector with other settings that shares this one's interpreter: for `finish` only.
+
+        What one `network` gave can be finished by any number of such, also in several threads.
+
+        Raises:
+            ConfigError: the settings do not fit the model, or the model's own operator does the
+                post-processing.
+        """
+        if self.postprocess == "op":
+            raise ConfigError(
+                f"{self._source}: the model's own operator does the post-processing, as its "
+                "settings were when it was loaded"
+            )
+        twin = copy.copy(self)
+        twin.settings = fitting.settings_in_force(self._anatomy, settings, {})
+        return twin
+
     def __call__(self, image: Image) -> Detections:
         """The objects in `image`: a path, the bytes of an image file, or (h, w, 3) uint8 RGB.
 
