@@ -12,7 +12,7 @@ from flatshot.formats import files
 
 if TYPE_CHECKING:
     from flatshot.evaluation.dataset import CocoDataset
-    from flatshot.evaluation.evaluate import Result
+    from flatshot.evaluation.result import Result
     from flatshot.experiments.models import Models
     from flatshot.runtime.images import Pixels
 

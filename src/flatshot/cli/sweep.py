@@ -212,8 +212,7 @@ def _entries(swept: "Sequence[Swept]", records: dict[int, str]) -> list[dict[str
 def _report(swept: "Sequence[Swept]", dataset: "CocoDataset", file: str) -> None:
     """The page of the combinations on the Pareto front, the best one first."""
     from flatshot.experiments.sweep import best_first, front
-    from flatshot.formats.files import write_bytes
-    from flatshot.report.page import report
+    from flatshot.report.page import write_report
     from flatshot.report.study import Study
 
     ordered = best_first(swept)
@@ -232,5 +231,5 @@ def _report(swept: "Sequence[Swept]", dataset: "CocoDataset", file: str) -> None
         for number, one in enumerate(ordered)
         if number in front(ordered)
     ]
-    write_bytes(file, report(studies).encode())
+    write_report(Path(file), studies)
     _log.info("%s: the %d on the Pareto front", file, len(studies))
