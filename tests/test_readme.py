@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from flatshot.demo.tiny import write_tiny_checkpoint
+from tests import families2
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,6 +23,11 @@ ELSEWHERE = {
     "make demo": "test_fresh_clone.py",
     "make test": "this is it",
 }
+
+
+# What fetches a model, and what needs a checkpoint of TensorFlow 2: tests of their own.
+FETCHING = "ssd-mobilenet-v3-large-coco-frozen", "photos.tflite"
+TENSORFLOW_2 = "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8", "fpnlite.tflite"
 
 
 def blocks(language: str) -> list[str]:
@@ -52,6 +58,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "coco" / "annotations").mkdir(parents=True)
     (folder / "coco" / "val2017").mkdir()
     Image.fromarray(pixels).save(folder / "street.jpg")
+    (folder / "photos").mkdir()
+    Image.fromarray(pixels).save(folder / "photos" / "garden.jpg")
     Image.fromarray(pixels).save(folder / "coco" / "val2017" / "000000000001.jpg")
     truth = {
         "images": [{"id": 1, "file_name": "000000000001.jpg", "width": 160, "height": 120}],
@@ -75,15 +83,43 @@ def run(workplace: Path, command: list[str]) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.slow
-def test_every_command_runs(workplace: Path) -> None:
-    """Each command of the README exits 0 in turn, and prints what the README shows."""
-    for command, output in commands():
-        if command in ELSEWHERE:
-            continue
+def run_all(workplace: Path, chosen: list[tuple[str, str]]) -> None:
+    """Run commands in turn; each exits 0 and prints what the README shows."""
+    assert chosen
+    for command, output in chosen:
         done = run(workplace, shlex.split(command))
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         assert output in done.stdout
+
+
+def about(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The commands that name one of `words`."""
+    return [pair for pair in commands() if any(word in pair[0] for word in words)]
+
+
+@pytest.mark.slow
+def test_every_command_runs(workplace: Path) -> None:
+    """Each command of the README, but for those that have a test of their own."""
+    apart = [pair for pair in commands() if pair[0] in ELSEWHERE]
+    apart += about(FETCHING) + about(TENSORFLOW_2)
+    run_all(workplace, [pair for pair in commands() if pair not in apart])
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_door_of_photos(workplace: Path) -> None:
+    """From pip's registry to photos with boxes."""
+    run_all(workplace, about(FETCHING))
+    assert (workplace / "found" / "garden.jpg").exists()
+
+
+@pytest.mark.slow
+def test_the_door_of_checkpoints(workplace: Path, data: Path) -> None:
+    """A directory of TensorFlow 2's zoo; a tiny one stands in for the zoo's."""
+    made = families2.build(data, "tiny_fpnlite", workplace)
+    made.rename(workplace / TENSORFLOW_2[0])
+    run_all(workplace, about(TENSORFLOW_2))
+    assert (workplace / "found" / "street.jpg").exists()
 
 
 @pytest.mark.slow
