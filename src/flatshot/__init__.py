@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flatshot.runtime.comparison import Comparison, compare
     from flatshot.runtime.detections import Detections
     from flatshot.runtime.detector import Detector
+    from flatshot.runtime.quantize import quantize
 
 __all__ = [
     "Checkpoint",
@@ -53,6 +54,7 @@ __all__ = [
     "export",
     "inspect",
     "load_graph",
+    "quantize",
     "write_checkpoint",
 ]
 
@@ -75,6 +77,7 @@ _HOMES = {
     "export": "flatshot.models.export",
     "inspect": "flatshot.inspection.inspect",
     "load_graph": "flatshot.formats.graph_files",
+    "quantize": "flatshot.runtime.quantize",
     "write_checkpoint": "flatshot.formats.checkpoint",
 }
 

@@ -13,7 +13,7 @@ _OPTIONS = (
     click.option(
         "--inference_type",
         metavar="TYPE",
-        help="FLOAT or QUANTIZED_UINT8  [default: what the source was trained for]",
+        help="FLOAT, QUANTIZED_UINT8 or INT8  [default: what the source was trained for]",
     ),
     click.option(
         "--mean_values",

@@ -72,18 +72,28 @@ class ConversionLog:
 def make_log(graph: Graph, needed: set[str], inputs: set[str], model: TFLiteModel) -> ConversionLog:
     """The log of the conversion of `graph`, of which `needed` nodes were used, to `model`."""
     nodes = list(graph)
-    subgraph = model.subgraphs[0]
+    before = count_graph(nodes, inputs)
+    return rewriting_log(
+        before, count_graph([node for node in nodes if node.name in needed], inputs), model
+    )
+
+
+def rewriting_log(imported: Counts, needed: Counts, model: TFLiteModel) -> ConversionLog:
+    """The log of a model that was made of what was counted before."""
     return ConversionLog(
-        imported=count_graph(nodes, inputs),
-        needed=count_graph([node for node in nodes if node.name in needed], inputs),
-        converted=Counts(
-            len(subgraph.operators),
-            len(subgraph.tensors),
-            sum(map(_is_quantized, subgraph.tensors)),
-        ),
+        imported=imported,
+        needed=needed,
+        converted=count_model(model),
         memory=plan_memory(model),
         arithmetic_ops=arithmetic_ops(model),
     )
+
+
+def count_model(model: TFLiteModel) -> Counts:
+    """Operators and tensors of a model."""
+    graph = model.subgraphs[0]
+    quantized = sum(map(_is_quantized, graph.tensors))
+    return Counts(len(graph.operators), len(graph.tensors), quantized)
 
 
 def _is_quantized(tensor: Tensor) -> bool:

@@ -54,8 +54,9 @@ def convert(
         postprocess: settings of the post-processing operator (`max_detections`,
             `score_threshold` and so on, see `flatshot.PostProcessSettings`) that go before what
             the source says; `max_detections` may be "auto", for as many as the source says.
-        inference_type: FLOAT, or QUANTIZED_UINT8 for a graph that was trained with quantisation;
-            if not given, what the graph was trained for. The weights of such a graph are on their
+        inference_type: FLOAT; for a graph that was trained with quantisation QUANTIZED_UINT8, or
+            INT8 (a scale for each channel of the weights, input and detections in real numbers); if
+            not given, what the graph was trained for. The weights of such a graph are on their
             grid in FLOAT too.
         mean_values: in QUANTIZED_UINT8, the integer of each input that stands for 0 [128].
         std_values: the integers between 0 and 1 of each input [128].

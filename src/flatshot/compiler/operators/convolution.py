@@ -104,7 +104,8 @@ def _depthwise_options(op: Op) -> tflite.DepthwiseConv2DOptions:
         padding=conv.padding,
         stride_w=conv.stride_w,
         stride_h=conv.stride_h,
-        depth_multiplier=op.inputs[1].dims[3],
+        # A filter that is unpacked at run time lies as TensorFlow Lite has it.
+        depth_multiplier=op.attrs.get("multiplier", op.inputs[1].dims[3]),
         activation=conv.activation,
         dilation_w=conv.dilation_w,
         dilation_h=conv.dilation_h,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from flatshot.compiler.ir import Graph
 from flatshot.compiler.passes import CLEANING, FUSING, PASSES, WRITING, run_passes
+from flatshot.compiler.quantization.ranges import clip_logits, join_ranges, unfuse_hard_swish
+from flatshot.compiler.quantization.signed import SignedSettings, quantize_signed
 from flatshot.compiler.quantization.trained import (
     fold_trained_weights,
     has_trained_ranges,
@@ -22,6 +24,7 @@ class InferenceType(enum.Enum):
 
     FLOAT = "FLOAT"
     QUANTIZED_UINT8 = "QUANTIZED_UINT8"
+    INT8 = "INT8"
 
     @classmethod
     def parse(cls, text: str) -> "InferenceType":
@@ -44,10 +47,12 @@ class Inference:
         type: the numbers that the model computes with; None for integers where the graph was
             trained for them, else real numbers.
         unsigned: the settings of unsigned integers.
+        signed: the settings of signed ones.
     """
 
     type: InferenceType | None = None
     unsigned: UnsignedSettings = field(default_factory=UnsignedSettings)
+    signed: SignedSettings = field(default_factory=SignedSettings)
 
 
 def run_inference_passes(graph: Graph, inference: Inference) -> None:
@@ -70,5 +75,11 @@ def run_inference_passes(graph: Graph, inference: Inference) -> None:
         run_passes(graph, PASSES)
         return
     run_passes(graph, (fold_trained_weights, read_trained_ranges, *FUSING))
-    quantize_unsigned(graph, inference.unsigned)
+    if kind is InferenceType.INT8:
+        join_ranges(graph)
+        clip_logits(graph)
+        unfuse_hard_swish(graph)
+        quantize_signed(graph, inference.signed)
+    else:
+        quantize_unsigned(graph, inference.unsigned)
     run_passes(graph, WRITING)
