@@ -45,7 +45,7 @@ def test_what_the_file_leaves_out_has_the_defaults_of_the_protos() -> None:
         ("model {\n  ssd { num_classes 3 }\n}", FormatError, "x: line 2, column 21: "),
         ("model { ssd { num_classes: many } }", FormatError, "x: line 1, column 28: "),
         ("model {", FormatError, "x: "),
-        (b"model { \xff }", FormatError, "x: byte 8 is not UTF-8"),
+        (b"model { \xff }", FormatError, "x: line 1, column 9: "),
         ("", ConfigError, "x: .*no `model` section"),
         (
             "model { ssd {\n num_class: 3 } }",

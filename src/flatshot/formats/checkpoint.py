@@ -20,6 +20,7 @@ from flatshot.formats.checkpoint_place import find_prefix
 from flatshot.formats.checksum import masked_crc32c
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import DATA_TYPES, MAX_RANK, NUMPY_TYPES, Array, DataType
+from flatshot.formats.sniffing import HEAD, is_markup, mistaken
 from flatshot.formats.varint import read_varint
 
 _MAX_ELEMENTS = 2**48
@@ -95,6 +96,9 @@ class Checkpoint(Mapping[str, Variable]):
         path = self.shard_path(variable.shard)
         raw = self._shard(variable.shard)[variable.offset : variable.offset + variable.size]
         if len(raw) != variable.size:
+            head = self._shard(variable.shard)[:HEAD]
+            if is_markup(head):
+                raise FormatError(f"{path}: {mistaken(head, 'the data of a checkpoint')}")
             raise FormatError(
                 f"{path}: it ends before the {variable.size} bytes of {name!r} at offset "
                 f"{variable.offset}; copy the file again"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from flatshot.errors import FormatError
 from flatshot.formats import files
 from flatshot.formats.files import StrPath
+from flatshot.formats.sniffing import HEAD, mistaken
 
 Array = npt.NDArray[Any]
 
@@ -275,7 +276,8 @@ def load_graphdef(path: StrPath) -> Graph:
     try:
         return read_text(bytes(data)) if str(path).endswith("txt") else read_binary(data)
     except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+        other = mistaken(data[:HEAD], "a GraphDef")
+        raise FormatError(f"{path}: {other or error}") from error
 
 
 def read_binary(data: bytes | memoryview) -> Graph:

@@ -12,6 +12,8 @@ from typing import Any
 from flatshot.errors import ConfigError, FormatError
 from flatshot.formats import files, protobuf
 from flatshot.formats.files import StrPath
+from flatshot.formats.sniffing import mistaken
+from flatshot.formats.text_mistakes import first_mistake, readable
 
 _log = logging.getLogger("flatshot")
 
@@ -55,8 +57,17 @@ def read_pipeline(text: str | bytes, name: str = "pipeline.config") -> Pipeline:
 
 def merge_pipeline(pipeline: Pipeline, text: str | bytes, name: str) -> None:
     """Merge `text` into `pipeline`; `name` says in messages where the text comes from."""
-    protobuf.parse_text(pipeline, text, name)
-    decoded = text.decode() if isinstance(text, bytes) else text
+    decoded = readable(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    try:
+        protobuf.parse_text(pipeline, decoded, name)
+    except FormatError as error:
+        other = mistaken(decoded.encode("utf-8", "replace"), "a pipeline.config")
+        if other is not None and not decoded.lstrip().startswith(("model", "#")):
+            raise FormatError(f"{name}: {other}") from error
+        mistake = first_mistake(decoded)
+        if mistake is not None:
+            raise FormatError(f"{name}: {mistake}") from error
+        raise
     for path, line, column in protobuf.unknown_fields(type(pipeline), decoded, name):
         field = path.rpartition(".")[2]
         if field in DROPPED_FIELDS:
@@ -78,7 +89,7 @@ def is_pipeline(text: bytes) -> bool:
     """Whether `text` parses as a pipeline.config with a model."""
     try:
         message = _messages()["TrainEvalPipelineConfig"]()
-        protobuf.parse_text(message, text, "")
+        protobuf.parse_text(message, readable(text), "")
     except FormatError:
         return False
     return bool(message.HasField("model"))

@@ -18,6 +18,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
 
 from flatshot.errors import FormatError
+from flatshot.formats.sniffing import HEAD, mistaken
 
 Message = message.Message
 Declarations = Mapping[str, Sequence[str] | Mapping[str, int]]
@@ -132,7 +133,7 @@ def parse_binary(cls: Any, data: bytes | memoryview, what: str) -> Any:
     try:
         return cls.FromString(bytes(data))
     except (message.DecodeError, RecursionError) as error:
-        raise FormatError(f"not a {what}: {error}") from error
+        raise FormatError(mistaken(data[:HEAD], f"a {what}") or f"not a {what}: {error}") from error
 
 
 def parse_text(target: Any, text: str | bytes, what: str) -> None:

@@ -55,13 +55,14 @@ _KINDS: Sequence[tuple[bytes, str, str]] = (
     (rb"[\x00-\x20]*[\[{]\s*[\"{\[\]}]", "a JSON file", _AS_IS),
     (rb"\s*item\s*:?\s*[{<]", "a label map", _AS_IS),
     (rb"\s*(?:#[^\n]*\n\s*)*model\s*:?\s*\{", "a pipeline configuration", _AS_IS),
-    (rb"\s*(?:#[^\n]*\n\s*)*node\s*:?\s*\{", "a graph as text (.pbtxt)", _AS_IS),
+    (rb"\s*(?:#[^\n]*\n\s*)*node\s*:?\s*\{", "a graph as text", "call it *.pbtxt"),
 )
 _COMPILED = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), kind, advice)
     for pattern, kind, advice in _KINDS
 ]
-_HEAD = 4096
+HEAD = 4096
+"""So many of a file's first bytes are looked at."""
 
 
 def kind_of(data: bytes | memoryview) -> str | None:
@@ -85,7 +86,7 @@ def mistaken(data: bytes | memoryview, wanted: str) -> str | None:
 
 
 def _find(data: bytes | memoryview) -> tuple[str, str] | None:
-    head = bytes(data[:_HEAD]).removeprefix(b"\xef\xbb\xbf")
+    head = bytes(data[:HEAD]).removeprefix(b"\xef\xbb\xbf")
     if not head:
         return ("an empty file", "the copy or download was cut short")
     if not head.strip(b"\0"):
@@ -95,7 +96,7 @@ def _find(data: bytes | memoryview) -> tuple[str, str] | None:
     )
 
 
-def is_markup(data: bytes) -> bool:
+def is_markup(data: bytes | memoryview) -> bool:
     """Whether the bytes begin as HTML, XML or a pointer in place of the file does."""
     kind = kind_of(data) or ""
     return any(word in kind for word in ("HTML", "XML", "SVG", "pointer", "server"))

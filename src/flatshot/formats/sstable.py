@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from flatshot.errors import ChecksumError, FormatError, UnsupportedError
 from flatshot.formats import snappy
 from flatshot.formats.checksum import masked_crc32c
+from flatshot.formats.sniffing import HEAD, mistaken
 from flatshot.formats.varint import read_varint, write_varint
 
 MAGIC = 0xDB4775248B80FB57
@@ -37,7 +38,8 @@ def read_table(data: bytes | memoryview) -> Iterator[tuple[bytes, bytes]]:
         UnsupportedError: a block is compressed by something else than Snappy.
     """
     if not is_table(data):
-        raise FormatError(f"no table footer at the end of its {len(data)} bytes")
+        other = mistaken(data[:HEAD], "the index of a checkpoint") if len(data) else None
+        raise FormatError(other or f"no table footer at the end of its {len(data)} bytes")
     footer = bytes(data[-FOOTER_SIZE:])
     _, position = _read_handle(footer, 0)
     index, _ = _read_handle(footer, position)

@@ -34,6 +34,7 @@ from flatshot.formats.graphdef import (
 )
 from flatshot.formats.inlining import inline
 from flatshot.formats.json_text import parse_json
+from flatshot.formats.sniffing import HEAD, kind_of, mistaken
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -157,7 +158,14 @@ def read_model(text: str | bytes, shards: Any) -> Graph:
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:
-    model = parse_json(text)
+    try:
+        model = parse_json(text)
+    except FormatError as error:
+        data = text[:HEAD].encode("utf-8", "replace") if isinstance(text, str) else text
+        other = mistaken(data, "the model.json of a TensorFlow.js model")
+        if other is None or kind_of(data) == "a JSON file":
+            raise
+        raise FormatError(other) from error
     if not isinstance(model, dict):
         raise FormatError("its JSON is no object")
     return model

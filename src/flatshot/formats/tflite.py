@@ -14,6 +14,7 @@ import numpy.typing as npt
 from flatshot.errors import FormatError
 from flatshot.formats import flatbuffer
 from flatshot.formats.flatbuffer import Kind, slot, string, table, tables, union, vector
+from flatshot.formats.sniffing import HEAD, mistaken
 from flatshot.formats.tflite_names import BUILTIN_NAMES
 from flatshot.formats.tflite_sparsity import Sparsity
 
@@ -501,6 +502,10 @@ def read_model(data: flatbuffer.Bytes) -> TFLiteModel:
     Raises:
         FormatError: the bytes are no model of schema version 3, or an index points nowhere.
     """
+    if bytes(data[4:8]) != IDENTIFIER:
+        other = mistaken(bytes(data[:HEAD]), "a TensorFlow Lite model")
+        if other is not None:
+            raise FormatError(other)
     model = flatbuffer.read(TFLiteModel, data, IDENTIFIER, "TensorFlow Lite model")
     if model.version != VERSION:
         raise FormatError(f"TensorFlow Lite schema version {model.version}; only 3 is known")
