@@ -12,6 +12,7 @@ from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
 from flatshot.errors import FlatshotError
+from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import Array, Graph, Node, parse_tensor
 from flatshot.formats.order import sort_nodes
 
@@ -61,7 +62,7 @@ def settle(
 
 
 def _foldable(node: Node, evaluation: Evaluation) -> Array | None:
-    if node.op == "Const":
+    if node.op in ("Const", POSTPROCESS):
         return None
     known = evaluation.value(node.name)
     return known.data if known.dtype.kind in "iub" or node.op not in BY_TF_NAME else None
@@ -74,7 +75,7 @@ def fold_shapes(graph: Graph, boundary: Boundary) -> Graph:
     the importer to say why.
     """
     plain = rewrite(graph)
-    if not any(node.op in DESCRIBING for node in plain):
+    if not any(_computes_shapes(plain, node) for node in plain):
         return plain
     try:
         shapes = input_shapes(plain, boundary)
@@ -84,6 +85,14 @@ def fold_shapes(graph: Graph, boundary: Boundary) -> Graph:
         _log.info("shapes are not folded: %s", error)
         return plain
     return Graph((*(plain.by_name[name] for name in shapes), *nodes))
+
+
+def _computes_shapes(graph: Graph, node: Node) -> bool:
+    """Whether `node` asks for a shape, or gives one that is put together of constants."""
+    if node.op == "Reshape" and len(node.sources) == 2:
+        shape = graph.by_name.get(node.sources[1])
+        return shape is not None and shape.op not in ("Const", "Identity")
+    return node.op in DESCRIBING
 
 
 def renamed(nodes: Iterable[Node], names: Mapping[str, str]) -> list[Node]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from flatshot.compiler.frozen.evaluation import Evaluation
+from flatshot.compiler.frozen.weighted_sums import write_out_sums
 from flatshot.compiler.frozen.wiring import check_count, constant_node
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats.graphdef import FLOAT, DataType, Graph, Node, parse_tensor
@@ -22,7 +23,7 @@ _ACTIVATIONS = ("Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid", "Tanh")
 
 
 def rewrite(graph: Graph) -> Graph:
-    """`graph` without fused operators, explicit padding and decided branches.
+    """`graph` without fused operators, explicit padding, decided branches and sums as products.
 
     Names of tensors stay: the last of the nodes that a fused one becomes has its name.
 
@@ -30,7 +31,7 @@ def rewrite(graph: Graph) -> Graph:
         UnsupportedOpError: an operator fused to a convolution is not known.
     """
     nodes = [part for node in graph for part in _expand(node)]
-    return decide_branches(Graph(tuple(nodes)))
+    return write_out_sums(decide_branches(Graph(tuple(nodes))))
 
 
 def _expand(node: Node) -> Iterator[Node]:
