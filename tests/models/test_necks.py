@@ -60,6 +60,8 @@ def test_upsampling_with_and_without_the_section() -> None:
     up = f"{FPN}/top_down/nearest_neighbor_upsampling"
     graph = _pyramid("fpn { }")
     assert graph.by_name[f"{up}/resize_nearest_neighbor"].op == "ResizeNearestNeighbor"
+    native = _pyramid("fpn { use_native_resize_op: true }")
+    assert native.by_name[f"{up}_1/ResizeNearestNeighbor"].op == "ResizeNearestNeighbor"
     plain = _pyramid("")
     ops = [n.op for n in plain if n.name.startswith(f"{up}_1/")]
     assert ops == ["Pack", "Pack", "Const", "Reshape"]

@@ -177,6 +177,7 @@ _DECLARATIONS: protobuf.Declarations = {
         "int32 min_level = 1 [default = 3]",
         "int32 max_level = 2 [default = 7]",
         "int32 additional_layer_depth = 3 [default = 256]",
+        "bool use_native_resize_op = 4 [default = false]",
     ],
     "BidirectionalFeaturePyramidNetworks": [
         "int32 min_level = 1 [default = 3]",

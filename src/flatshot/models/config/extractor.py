@@ -15,12 +15,14 @@ MAX_LEVEL = 12
 class FpnConfig:
     """The section `fpn`: a feature pyramid from `min_level` (the finest) to `max_level`.
 
-    The stride of level l is 2**l pixels; `depth` is the number of channels before the multiplier.
+    The stride of level l is 2**l pixels; `depth` is the number of channels before the multiplier;
+    `native_resize` upsamples by TensorFlow's operator for it.
     """
 
     min_level: int = 3
     max_level: int = 7
     depth: int = 256
+    native_resize: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,4 +85,6 @@ def _read_fpn(fpn: Any, problems: Problems) -> FpnConfig:
         1 <= fpn.additional_layer_depth <= MOST_CHANNELS,
         f"{WHERE}.fpn.additional_layer_depth must lie in 1..{MOST_CHANNELS}",
     )
-    return FpnConfig(fpn.min_level, fpn.max_level, fpn.additional_layer_depth)
+    return FpnConfig(
+        fpn.min_level, fpn.max_level, fpn.additional_layer_depth, fpn.use_native_resize_op
+    )

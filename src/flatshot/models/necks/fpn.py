@@ -159,6 +159,8 @@ class _Fpn:
         return add_residual(self._builder, upsampled, lateral, name)
 
     def _upsampling(self) -> How:
+        if self._config.fpn.native_resize:
+            return "native"
         if self._pyramid.keras:
             return "stack and reshape"
         return "resize" if "fpn" in self._config.given else "stack"

@@ -61,6 +61,8 @@ class _MnasFpn:
         self._explicit = config.use_explicit_padding
         given = "fpn" in config.given
         self._how: How = "resize" if given else "stack"
+        if config.fpn.native_resize:
+            self._how = "native"
         depth = config.fpn.depth if given else DEFAULT_DEPTH
         self._scale = divisible_depth(config)
         self._depth = self._scale(depth)

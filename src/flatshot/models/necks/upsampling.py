@@ -7,10 +7,12 @@ import numpy as np
 from flatshot.formats.graphdef import Attr, DataType
 from flatshot.models.builder import GraphBuilder, Tensor
 
-How = Literal["resize", "stack", "stack and reshape"]
-"""By one operator for it, as TensorFlow 1's exporter rewrites it where the configuration has a
-section `fpn`; by stacking both ways and reshaping once, as without; or reshaping each time, as
-TensorFlow 2 does."""
+How = Literal["native", "resize", "stack", "stack and reshape"]
+"""By one operator for it, as `use_native_resize_op` asks, or as TensorFlow 1's exporter rewrites it
+where the configuration has a section `fpn`; by stacking both ways and reshaping once, as without;
+or reshaping each time, as TensorFlow 2 does."""
+# What the operator is called, by who makes it.
+_OPERATORS = {"native": "ResizeNearestNeighbor", "resize": "resize_nearest_neighbor"}
 
 
 def double(builder: GraphBuilder, net: Tensor, scope: str, how: How) -> Tensor:
@@ -23,8 +25,9 @@ def double(builder: GraphBuilder, net: Tensor, scope: str, how: How) -> Tensor:
         how: by which operators.
     """
     name = builder.unique(f"{scope}/nearest_neighbor_upsampling")
-    if how == "resize":
-        return resize(builder, net, (2 * net.shape[1], 2 * net.shape[2]), name)
+    if how in _OPERATORS:
+        size = (2 * net.shape[1], 2 * net.shape[2])
+        return resize(builder, net, size, f"{name}/{_OPERATORS[how]}")
     _, height, width, depth = net.shape
     net = _stack(builder, net, 3, f"{name}/stack", (1, height, width, 2, depth))
     sides: tuple[int, ...] = (width, 2)
@@ -36,13 +39,11 @@ def double(builder: GraphBuilder, net: Tensor, scope: str, how: How) -> Tensor:
 
 
 def resize(builder: GraphBuilder, net: Tensor, size: tuple[int, int], name: str) -> Tensor:
-    """`net` in `size` (height, width) by nearest neighbours, in nodes under `name`."""
-    wanted = builder.constant(f"{name}/resize_nearest_neighbor/size", np.array(size, np.int32))
+    """`net` in `size` (height, width) by nearest neighbours, in the node `name`."""
+    wanted = builder.constant(f"{name}/size", np.array(size, np.int32))
     attrs: dict[str, Attr] = {"align_corners": False, "half_pixel_centers": False}
     shape = (1, *size, net.depth)
-    return builder.add(
-        "ResizeNearestNeighbor", f"{name}/resize_nearest_neighbor", [net, wanted], shape, attrs
-    )
+    return builder.add("ResizeNearestNeighbor", name, [net, wanted], shape, attrs)
 
 
 def _reshape(builder: GraphBuilder, net: Tensor, scope: str, shape: tuple[int, ...]) -> Tensor:
