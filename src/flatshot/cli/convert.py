@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,12 @@ from flatshot.cli.absl_flags import AbslCommand, split_names
 from flatshot.cli.export_options import arguments, export_options
 from flatshot.cli.places import place
 from flatshot.cli.quantized_options import quantized_arguments, quantized_options
+from flatshot.cli.toco_flags import check_toco_flags, report_toco_flags, toco_options
 from flatshot.formats.postprocess import DECLARED
+from flatshot.formats.tflite import TensorType, indices
+
+if TYPE_CHECKING:
+    from flatshot.compiler.compile import Model
 
 _log = logging.getLogger("flatshot")
 
@@ -30,12 +35,23 @@ _log = logging.getLogger("flatshot")
 @click.option(
     "--cut/--nocut", default=False, help="end in raw_outputs/*, before the post-processing operator"
 )
-@click.option("--input_arrays", default="", metavar="NAMES", help="[default: the placeholders]")
 @click.option(
-    "--input_shapes", default="", metavar="N,H,W,C", help="of each input, ':' between them"
+    "--input_arrays",
+    "--input_array",
+    default="",
+    metavar="NAMES",
+    help="[default: the placeholders]",
+)
+@click.option(
+    "--input_shapes",
+    "--input_shape",
+    default="",
+    metavar="N,H,W,C",
+    help="of each input, ':' between them",
 )
 @click.option(
     "--output_arrays",
+    "--output_array",
     default="",
     metavar="NAMES",
     help="[default: the detections, or with --cut the raw outputs]",
@@ -46,6 +62,7 @@ _log = logging.getLogger("flatshot")
     help="let operators that are not known through; TFLite_Detection_PostProcess always is",
 )
 @quantized_options
+@toco_options
 @export_options
 @click.option(
     "--nms_score_threshold", type=float, help="lowest score that is kept  [default: the source's]"
@@ -87,6 +104,7 @@ def command(
         raise click.UsageError("give one input: SOURCE or --input_file")
     if cut and output_arrays:
         raise click.UsageError("--cut and --output_arrays both say where the model ends: give one")
+    unused = check_toco_flags(options, options["inference_type"])
     quantized = quantized_arguments(options)
     keywords = arguments(options)
     thresholds = {
@@ -105,6 +123,9 @@ def command(
         postprocess={**thresholds, **_given(ctx, keywords)},
         **quantized,
     )
+    if not quantized["inference_type"] and _reads_floats(model):
+        unused += [name for name, value in quantized.items() if value not in (None, ())]
+    report_toco_flags(unused)
     path = model.save(output_file)
     for line in model.log.lines():
         _log.info("%s", line)
@@ -112,6 +133,11 @@ def command(
         click.echo(json.dumps({"path": str(path), **asdict(model.log)}, indent=2))
     else:
         click.echo(path)
+
+
+def _reads_floats(model: "Model") -> bool:
+    graph = model.tflite.subgraphs[0]
+    return all(graph.tensors[n].type == TensorType.FLOAT32 for n in indices(graph.inputs))
 
 
 def _given(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:

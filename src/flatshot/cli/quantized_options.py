@@ -17,12 +17,14 @@ _OPTIONS = (
     ),
     click.option(
         "--mean_values",
+        "--mean_value",
         default="",
         metavar="NUMBERS",
         help="of each input, the integer that stands for 0, ',' between them  [default: 128]",
     ),
     click.option(
         "--std_values",
+        "--std_value",
         "--std_dev_values",
         default="",
         metavar="NUMBERS",
