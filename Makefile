@@ -41,10 +41,15 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SEED  ?= 1
+COUNT ?= 20000
+fuzz: $(READY)  ## attack every reader with COUNT inputs made from SEED; figures, faults
+	$(BIN)/python -m tests.campaign --seed $(SEED) --count $(COUNT)
+
 bench: $(READY)  ## print tables of speed and memory ratios
 	$(BIN)/python -m bench
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help install demo test quick versions check format bench clean
+.PHONY: fuzz help install demo test quick versions check format bench clean

@@ -21,6 +21,11 @@ Each message is one line that says what, where and what to do.
 class FlatshotError(Exception):
     """The base of every error that Flatshot raises on purpose; catch this one."""
 
+    def __str__(self) -> str:
+        # What files and other libraries contribute to a message may break lines.
+        text = super().__str__()
+        return text if len(text.splitlines()) <= 1 else " ".join(text.split())
+
 
 class FileError(FlatshotError):
     """A path is missing, unreadable or cannot be written."""

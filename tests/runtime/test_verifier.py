@@ -16,10 +16,11 @@ from flatshot.formats import tflite
 from flatshot.formats.tflite import Builtin, Quantization, TensorType, TFLiteModel
 from flatshot.runtime.detector import Detector
 from flatshot.runtime.verifier import trial
+from flatshot.runtime.verifier.growth import elements
 from flatshot.runtime.verifier.operators import SIGNATURES
 from flatshot.runtime.verifier.structure import verify
 from tests.compiler.test_each_op import CASES
-from tests.runtime.tiny import Tiny, ints
+from tests.runtime.tiny import Builder, Tiny, ints
 
 PIXELS = np.zeros((8, 6, 3), np.uint8)
 
@@ -74,7 +75,8 @@ def test_options_tables_are_those_of_the_schema() -> None:
 def test_whatever_the_compiler_writes_passes(kind: str) -> None:
     """One small model for each operator that the compiler knows."""
     for source in CASES[kind]:
-        verify(tflite.read_model(flatshot.convert(source, output_arrays=["y"]).to_bytes()))
+        made = flatshot.convert(source, output_arrays=["y"], inference_type="FLOAT")
+        verify(tflite.read_model(made.to_bytes()))
 
 
 def change_code(model: TFLiteModel, number: int, code: int) -> None:
@@ -171,6 +173,38 @@ def test_what_litert_cannot_be_trusted_with_is_refused(
     with pytest.raises(ModelError) as caught:
         verify(again)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "shapes", "constants", "count"),
+    [
+        (23, [(1, 2, 3, 4), (2,)], [None, ints(50, 60)], 1 * 4 * 50 * 60),
+        (94, [(2,), ()], [ints(7, 9), None], 63),
+        (130, [(1,), (2,)], [None, ints(7, 9)], 63),
+        (67, [(4,), (), ()], [ints(1, 2, 3, 4), None, None], 24),
+        (69, [(2, 3), (2,)], [None, ints(10, 10)], 600),
+        (34, [(2, 3), (2, 2)], [None, ints(0, 1, 2, 2)], 21),
+        (0, [(2, 1), (1, 5)], [None, None], 10),
+        (0, [(2, 3), (4, 5)], [None, None], None),
+        (69, [(2, 3), (2,)], [None, None], None),
+        (14, [(2, 3)], [None], None),
+    ],
+)
+def test_how_much_operators_make(code: int, shapes: Any, constants: Any, count: int | None) -> None:
+    """From what is constant and declared; None where that does not tell."""
+    assert elements(code, shapes, constants) == count
+
+
+def test_more_than_is_declared_is_refused() -> None:
+    """A size of millions behind a declared shape of a few."""
+    build = Builder()
+    image = build.tensor("x", (1, 4, 4, 3))
+    size = build.tensor("size", (2,), np.int32, ints(4000, 4000))
+    out = build.tensor("y", (1, 8, 8, 3))
+    options = tflite.ResizeBilinearOptions()
+    build.operator(Builtin.RESIZE_BILINEAR, [image, size], [out], options_type=15, options=options)
+    with pytest.raises(ModelError, match=r"makes 48000000 elements, and 'y' is declared with"):
+        verify(tflite.read_model(build.build([image], [out])))
 
 
 def test_shapes_that_only_running_shows_are_not_given_to_the_operator() -> None:

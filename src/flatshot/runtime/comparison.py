@@ -158,6 +158,8 @@ class _Run:
         for operator in graph.operators:
             for number in tflite.indices(operator.outputs):
                 values[graph.tensors[number].name] = self._value(number)
+        for number in tflite.indices(graph.outputs):  # it may put out an input, or a constant
+            values.setdefault(graph.tensors[number].name, self._value(number))
         for operator in graph.operators:
             if self.model.operator_codes[operator.opcode_index].name == POSTPROCESS:
                 names = [graph.tensors[n].name for n in tflite.indices(operator.outputs)]

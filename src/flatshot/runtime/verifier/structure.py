@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flatshot.errors import FormatError, ModelError
 from flatshot.formats import tflite
 from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.tflite import Builtin, Operator, SubGraph, Tensor, TensorType, TFLiteModel
+from flatshot.runtime.verifier.growth import FREE, elements
 from flatshot.runtime.verifier.operators import (
     LETTERS,
     POSTPROCESS_SIGNATURE,
@@ -46,6 +48,8 @@ def verify(model: TFLiteModel) -> None:
         ModelError: an operator has inputs, outputs, options or element types that are not its own,
             reads what nothing computes, or a tensor cannot be; the message says which.
     """
+    if not model.subgraphs:
+        raise ModelError("the model has no sub-graph")
     for number, graph in enumerate(model.subgraphs):
         where = "" if number == 0 else f"sub-graph {number}: "
         try:
@@ -109,6 +113,8 @@ class _Verifier:
             self._check_weights(where, [_at(inputs, place) for place in places])
         if signature is POSTPROCESS_SIGNATURE:
             self._check_postprocess(where, inputs)
+        elif min(inputs) >= 0:
+            self._check_growth(where, code.code, inputs, outputs[0])
         for index in outputs:
             self._make(index, f"an output of {where}")
 
@@ -157,6 +163,22 @@ class _Verifier:
                         f"{where}: {self._name(index)} has element type {_type_name(element)}, "
                         "which does not go together with the others"
                     )
+
+    def _check_growth(self, where: str, code: int, inputs: Sequence[int], output: int) -> None:
+        tensors = [self.graph.tensors[index] for index in inputs]
+        count = elements(code, [_shape(t) for t in tensors], [self._sizes(t) for t in tensors])
+        if count is not None and FREE < count != _count(self.graph.tensors[output]):
+            raise ModelError(
+                f"{where}: it makes {count} elements, and {self._name(output)} is declared with "
+                f"shape {list(_shape(self.graph.tensors[output]))}"
+            )
+
+    def _sizes(self, tensor: Tensor) -> npt.NDArray[np.int64] | None:
+        """The value of a constant that holds sizes."""
+        if tensor.type not in (TensorType.INT32, TensorType.INT64) or _count(tensor) > 64:
+            return None
+        value = tflite.constant(self.model, tensor)
+        return None if value is None else value.astype(np.int64)
 
     def _check_weights(self, where: str, indices: Sequence[int]) -> None:
         values, *others = (self.graph.tensors[k].type if k >= 0 else None for k in indices)

@@ -1,0 +1,1 @@
+"""Hostile inputs by the hundred thousand: see `__main__` for how to run it."""
