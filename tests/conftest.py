@@ -1,7 +1,10 @@
 """What all tests share: real data where there is some, and a seeded source of numbers."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,16 @@ settings.register_profile(
     "flatshot", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
 )
 settings.load_profile("flatshot")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 TEST_DATA = os.environ.get("FLATSHOT_TEST_DATA")
 
@@ -67,3 +80,15 @@ def _home_of_its_own(
     monkeypatch.setenv("FLATSHOT_TRUST_MODELS", "1")
     if "FLATSHOT_HOME" not in os.environ:
         monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the group 'browser'")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
