@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from flatshot.models.activations import activate
 from flatshot.models.builder import GraphBuilder, Tensor
 from flatshot.models.config.hyperparams import Activation, Hyperparams
 from flatshot.models.layers import (
@@ -42,6 +43,10 @@ class Scoped:
     def following(self, activation: Activation) -> "Scoped":
         """This scope with another activation after convolutions."""
         return replace(self, hyperparams=replace(self.hyperparams, activation=activation))
+
+    def activate(self, net: Tensor) -> Tensor:
+        """`net` after this scope's activation."""
+        return activate(self.builder, net, self.operations, self.hyperparams.activation)
 
     def conv(
         self,
