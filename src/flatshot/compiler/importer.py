@@ -30,6 +30,8 @@ SOURCES = ("Const", "Placeholder")
 # A detector has about a thousand nodes. The passes take time in proportion, planning memory in
 # proportion to the square of what is alive at once: no graph shall keep a machine busy for hours.
 MAX_NODES = 2**16
+# Hands each of its inputs on, as a function with a gradient of its own (swish) does.
+_IDENTITIES = "IdentityN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,7 @@ def _check_known(nodes: Sequence[Node], boundary: Boundary) -> None:
     for node in nodes:
         if node.op == "Placeholder":
             raise GraphError(f"the placeholder {node.name!r} is needed and is not an input")
-        if node.op not in BY_TF_NAME and node.op not in ("Const", POSTPROCESS):
+        if node.op not in BY_TF_NAME and node.op not in ("Const", POSTPROCESS, _IDENTITIES):
             unknown.setdefault(node.op, []).append(node.name)
     if unknown and not boundary.allow_custom_ops:
         listed = "; ".join(
@@ -213,6 +215,9 @@ def _highest_outputs(nodes: Sequence[Node], boundary: Boundary) -> dict[str, int
 
 def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping[str, int]) -> None:
     inputs = [_find(values, text, f"node {node.name!r}") for text in node.data_inputs]
+    if node.op == _IDENTITIES:
+        _import_identities(graph, node, inputs, values)
+        return
     if node.op not in BY_TF_NAME:
         _import_custom(graph, node, inputs, values, used[node.name])
         return
@@ -226,6 +231,16 @@ def _import_op(graph: Graph, node: Node, values: dict[str, Value], used: Mapping
         outputs.append(Value(name, shape, dtype))
         values[name] = outputs[-1]
     graph.add(op, outputs)
+
+
+def _import_identities(
+    graph: Graph, node: Node, inputs: list[Value], values: dict[str, Value]
+) -> None:
+    """An operator that hands on several values: one identity for each."""
+    for number, value in enumerate(inputs):
+        name = str(TensorName(node.name, number))
+        values[name] = Value(name, value.shape, value.dtype)
+        graph.add(Op("identity", name, [value], {}), [values[name]])
 
 
 def _check_inputs(node: Node, operator: Operator, inputs: Sequence[Value]) -> None:

@@ -146,10 +146,18 @@ _DECLARATIONS: protobuf.Declarations = {
         "bool return_raw_detections_during_predict = 26 [default = false]",
     ],
     "ImageResizer": [
-        "oneof image_resizer_oneof: Ignored keep_aspect_ratio_resizer = 1",
+        "oneof image_resizer_oneof: KeepAspectRatioResizer keep_aspect_ratio_resizer = 1",
         "oneof image_resizer_oneof: FixedShapeResizer fixed_shape_resizer = 2",
         "oneof image_resizer_oneof: Ignored identity_resizer = 3",
         "oneof image_resizer_oneof: Ignored conditional_shape_resizer = 4",
+    ],
+    "KeepAspectRatioResizer": [
+        "int32 min_dimension = 1 [default = 600]",
+        "int32 max_dimension = 2 [default = 1024]",
+        "ResizeType resize_method = 3 [default = BILINEAR]",
+        "bool pad_to_max_dimension = 4 [default = false]",
+        "bool convert_to_grayscale = 5 [default = false]",
+        "repeated float per_channel_pad_value = 6",
     ],
     "FixedShapeResizer": [
         "int32 height = 1 [default = 300]",
@@ -184,7 +192,7 @@ _DECLARATIONS: protobuf.Declarations = {
         "int32 max_level = 2 [default = 7]",
         "int32 num_iterations = 3",
         "int32 num_filters = 4",
-        "string combine_method = 5",
+        "string combine_method = 5 [default = fast_attention]",
     ],
     "Hyperparams": [
         "HyperparamsOp op = 1 [default = CONV]",

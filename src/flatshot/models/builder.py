@@ -155,6 +155,10 @@ class GraphBuilder:
         location = f"loc:@{name}".encode()
         return self.add("Identity", reader, [Tensor(name, shape)], shape, {"_class": [location]})
 
+    def value(self, name: str, shape: tuple[int, ...]) -> Array:
+        """The value of a variable of which constants are made; else as `variable`."""
+        return self._read(name, shape, trained=True)
+
     def _read(self, variable: str, shape: tuple[int, ...], *, trained: bool) -> Array:
         zeros: Array = np.broadcast_to(np.float32(0), shape)
         if self._variables is None:

@@ -5,6 +5,7 @@ a field that were read over in silence would give another detector than the one 
 All that stands in the way is told at once, the feature extractor first.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from flatshot.models.config.post_processing import (
 from flatshot.models.config.predictor import BoxPredictorConfig, read_predictor
 from flatshot.models.config.problems import MOST_CHANNELS, Problems
 from flatshot.models.extractors import Extractor, look_up
+
+_log = logging.getLogger("flatshot")
 
 _LARGEST_SIDE = 16384
 
@@ -121,21 +124,32 @@ def _read_resizer(
     resizer: Any, extractor: Extractor | None, problems: Problems
 ) -> tuple[int, int, int, int]:
     kind = resizer.WhichOneof("image_resizer_oneof")
-    fixed = resizer.fixed_shape_resizer
-    shape = 1, fixed.height, fixed.width, 1 if fixed.convert_to_grayscale else 3
-    if kind != "fixed_shape_resizer":
+    section = resizer.fixed_shape_resizer
+    height, width = section.height, section.width
+    keeping = resizer.keep_aspect_ratio_resizer
+    if kind == "keep_aspect_ratio_resizer" and keeping.pad_to_max_dimension:
+        section = keeping
+        height = width = section.max_dimension
+        _log.warning(
+            "image_resizer.%s pads images to a square: the model's input is that square, "
+            "%d x %d, to which images are stretched",
+            kind,
+            height,
+            width,
+        )
+    elif kind != "fixed_shape_resizer":
         problems.refuse(
             f"image_resizer.{kind or '(nothing)'}: a TensorFlow Lite detector has one input size: "
             "use fixed_shape_resizer { height: H width: W }"
         )
-        return shape
+        return 1, height, width, 3
     least = extractor.min_side if extractor else 1
     problems.require(
-        least <= min(fixed.height, fixed.width) and max(fixed.height, fixed.width) <= _LARGEST_SIDE,
-        f"fixed_shape_resizer: {fixed.height} x {fixed.width} pixels; the network needs at least "
+        least <= min(height, width) and max(height, width) <= _LARGEST_SIDE,
+        f"{kind}: {height} x {width} pixels; the network needs at least "
         f"{least} a side, and {_LARGEST_SIDE} is the limit",
     )
-    return shape
+    return 1, height, width, 1 if section.convert_to_grayscale else 3
 
 
 def _check_model(

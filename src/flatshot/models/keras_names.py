@@ -53,6 +53,10 @@ _RULES = (
         for block in (1, 2, 3, 4)
         for number, layer in enumerate(("shortcut", "conv1", "conv2", "conv3"))
     ),
+    (r"EfficientNet/(.+)", r"\1_conv2d", r"\1_bn"),
+    (r"BiFPN/(.+/1x1_pre_sample)", r"bifpn/\1/conv", r"bifpn/\1/batchnorm"),
+    (r"BiFPN/(.+/post_combine)", r"bifpn/\1/separable_conv", r"bifpn/\1/batchnorm"),
+    (r"BiFPN/(.+/combine)", r"bifpn/\1", r""),
     (rf"{_NET}/fpn/(projection_\d+)", r"FeatureMaps/top_down/\1", r""),
     (
         rf"{_NET}/fpn/(smoothing_\d+)",

@@ -1,7 +1,7 @@
 """`feature_extractor`: the network that makes feature maps of an image."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from flatshot.models.config.hyperparams import Hyperparams, read_hyperparams
 from flatshot.models.config.problems import MOST_CHANNELS, Problems
@@ -9,6 +9,7 @@ from flatshot.models.config.problems import MOST_CHANNELS, Problems
 WHERE = "model.ssd.feature_extractor"
 # The stride of a level is two to its power; no image that is built has room for more.
 MAX_LEVEL = 12
+_MOST_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,23 @@ class FpnConfig:
     native_resize: bool = False
 
 
+CombineMethod = Literal["fast_attention", "attention", "weighted_sum", "sum"]
+
+
+@dataclass(frozen=True)
+class BifpnConfig:
+    """The section `bifpn`: a pyramid that goes down and up again, `iterations` times.
+
+    The stride of level l is 2**l pixels; `depth` is the number of channels of all its maps.
+    """
+
+    min_level: int
+    max_level: int
+    iterations: int
+    depth: int
+    combine: CombineMethod
+
+
 @dataclass(frozen=True)
 class FeatureExtractorConfig:
     """The `feature_extractor` section; `given` names the fields that the file sets."""
@@ -39,6 +57,7 @@ class FeatureExtractorConfig:
     override_base_hyperparams: bool
     hyperparams: Hyperparams
     fpn: FpnConfig
+    bifpn: BifpnConfig | None = None
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -71,7 +90,36 @@ def read_extractor(
             section.conv_hyperparams, f"{WHERE}.conv_hyperparams", problems, keras=keras
         ),
         fpn=_read_fpn(section.fpn, problems),
+        bifpn=_read_bifpn(section.bifpn, problems) if section.HasField("bifpn") else None,
         given=frozenset(entry.name for entry, _ in section.ListFields()),
+    )
+
+
+def _read_bifpn(bifpn: Any, problems: Problems) -> BifpnConfig:
+    where = f"{WHERE}.bifpn"
+    problems.require(
+        1 <= bifpn.min_level < bifpn.max_level <= MAX_LEVEL,
+        f"{where}: min_level and max_level must lie in 1..{MAX_LEVEL}, min_level below max_level",
+    )
+    problems.require(
+        1 <= bifpn.num_iterations <= _MOST_ITERATIONS,
+        f"{where}.num_iterations must lie in 1..{_MOST_ITERATIONS}",
+    )
+    problems.require(
+        1 <= bifpn.num_filters <= MOST_CHANNELS,
+        f"{where}.num_filters must lie in 1..{MOST_CHANNELS}",
+    )
+    known = get_args(CombineMethod)
+    problems.require(
+        bifpn.combine_method in known,
+        f"{where}.combine_method: {bifpn.combine_method!r}; known: {', '.join(known)}",
+    )
+    return BifpnConfig(
+        bifpn.min_level,
+        bifpn.max_level,
+        bifpn.num_iterations,
+        bifpn.num_filters,
+        bifpn.combine_method,
     )
 
 

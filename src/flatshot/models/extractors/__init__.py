@@ -35,6 +35,13 @@ class Pixels:
 SYMMETRIC = Pixels((2 / 255,), (-1.0,))
 # The means of ImageNet's red, green and blue are taken away.
 MEANS_REMOVED = Pixels((1.0, 1.0, 1.0), (-123.68, -116.779, -103.939))
+# Those means are taken away and the standard deviations divide, both as fractions of 255.
+STANDARDIZED = Pixels(
+    tuple(1 / (255 * deviation) for deviation in (0.229, 0.224, 0.225)),
+    (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+)
+# What those two kinds do with images that are not of three channels.
+UNCHANGED = Pixels((1.0,), (0.0,))
 
 
 def _no_check(
@@ -79,13 +86,22 @@ class Extractor:
 
 def known_extractors() -> list[str]:
     """The types for which there is a file."""
+    return sorted(_modules())
+
+
+def _modules() -> dict[str, str]:
+    """The names of the files by type: one type has a hyphen, which no module's name can have."""
     names = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in names if not name.startswith("_"))
+    return {
+        name.replace("efficientnet_", "efficientnet-"): name
+        for name in names
+        if not name.startswith("_")
+    }
 
 
 def load_extractor(type_name: str) -> Extractor:
     """The extractor `type_name`, one of `known_extractors()`."""
-    extractor: Extractor = import_module(f"{__name__}.{type_name}").EXTRACTOR
+    extractor: Extractor = import_module(f"{__name__}.{_modules()[type_name]}").EXTRACTOR
     return extractor
 
 
