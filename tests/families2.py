@@ -21,7 +21,13 @@ Float32 = npt.NDArray[np.float32]
 
 # Of each network, the ones to run every day and those that take seconds.
 QUICK = ("tiny_fpnlite", "tiny_ssd_v1", "tiny_ssd_v2")
-LARGE = ("ssd_mobilenet_v2_320x320_coco17", "ssd_mobilenet_v2_fpnlite_320x320_coco17")
+LARGE = (
+    "small_resnet50_fpn",
+    "ssd_efficientdet_d0_512x512_fixed",
+    "ssd_mobilenet_v2_320x320_coco17",
+    "ssd_mobilenet_v2_fpnlite_320x320_coco17",
+    "ssd_resnet50_v1_fpn_640x640_coco17",
+)
 
 
 def build(data: Path, family: str, folder: Path, *, saved: bool = False) -> Path:
@@ -82,6 +88,20 @@ def picture(shape: tuple[int, ...]) -> Float32:
     key = zlib.crc32(b"normalized_input_image_tensor")
     values = np.random.Generator(np.random.Philox(key=key)).integers(0, 256, shape)
     return values.astype(np.float32)
+
+
+def normalized(data: Path, family: str) -> Float32:
+    """That picture after the family's own preprocessing, in the words of the data's README."""
+    facts = summary(data, family)
+    pixels = picture(tuple(facts["input"]))
+    kind = facts.get("normalisation", "mobilenet")
+    if kind == "resnet":
+        return pixels - np.array([123.68, 116.779, 103.939], np.float32)
+    if kind == "efficientnet":
+        means, deviations = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        shifted = pixels / np.float32(255) - np.array(means, np.float32)
+        return np.asarray(shifted / np.array(deviations, np.float32), np.float32)
+    return np.asarray(np.float32(2 / 255) * pixels - np.float32(1), np.float32)
 
 
 def operator_counts(model: tflite.TFLiteModel) -> Counter[str]:

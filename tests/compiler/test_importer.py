@@ -419,3 +419,23 @@ def test_a_graph_of_too_many_nodes_is_refused() -> None:
     chain = (make(f"n{i}", "Relu", f"n{i - 1}" if i else "x") for i in range(count))
     with pytest.raises(GraphError, match=f"the outputs need {count + 1} nodes"):
         imported(graph(X, *chain), f"n{count - 1}")
+
+
+def test_identities_hand_on_each_input(rng: np.random.Generator) -> None:
+    """As swish has one, which hands on its result and, for its gradient, its argument."""
+    source = graph(
+        X,
+        make("gate", "Sigmoid", "x"),
+        make("product", "Mul", "x", "gate"),
+        make("y", "IdentityN", "product", "x"),
+        make("z", "AddV2", "y", "y:1"),
+    )
+    ir = imported(source, "y", "y:1")
+    assert [value.name for value in ir.outputs] == ["y", "y:1"]
+    model = convert(source, output_arrays=["z"])
+    shape = X.attrs["shape"]
+    assert isinstance(shape, Shape)
+    assert shape.dims is not None
+    image = rng.normal(size=shape.dims).astype(np.float32)
+    (found,) = litert.run(model.to_bytes(), image)
+    np.testing.assert_allclose(found, image / (1 + np.exp(-image)) + image, rtol=1e-5)

@@ -17,6 +17,7 @@ from flatshot.models.config.problems import Problems
 from flatshot.models.extractors import STANDARDIZED, Extractor
 from flatshot.models.layers import pad_to_multiple
 from flatshot.models.necks.bifpn import bifpn_maps
+from flatshot.models.necks.fpn import check_halving
 
 MIN_SIDE = 129
 # The layers of the levels 1 to 5. They are those of B0 in all versions, though deeper ones go on.
@@ -70,14 +71,7 @@ def efficientdet(version: int) -> Extractor:
             f"{WHERE}.bifpn.min_level: {bifpn.min_level}; the network has layers of the levels 1 "
             f"to {len(TAPS)}",
         )
-        step = 2**bifpn.max_level
-        for side in image_size:
-            padded = -(-side // config.pad_to_multiple) * config.pad_to_multiple
-            problems.require(
-                padded % step == 0,
-                f"image_resizer: with {side} pixels the levels of the pyramid are not each half of "
-                f"the one before: let {step} divide it",
-            )
+        check_halving(config, image_size, (bifpn.min_level, bifpn.max_level), problems)
 
     return Extractor(
         extract,
