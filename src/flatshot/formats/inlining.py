@@ -9,6 +9,7 @@ NextIteration, Exit), as TensorFlow itself lowers them before it runs a graph. S
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,9 @@ _PORTS: Mapping[str, tuple[str, ...]] = {
 
 # An EfficientDet has some ten thousand nodes. A few kilobytes of functions that call each other
 # twice would make millions.
-MAX_NODES = 2**18
+MAX_NODES = 2**17
+# A call costs as much time as so many nodes, also where it makes none; detectors have thousands.
+_CALL = 16
 _MAX_EDGES = 2**21
 _MAX_DEPTH = 100
 
@@ -126,7 +129,8 @@ class _Body:
             )
         self.graph = Graph(function.nodes)
         if len(self.graph.by_name) < len(function.nodes):
-            raise FormatError("two nodes of a function have one name")
+            ((twice, _),) = Counter(node.name for node in function.nodes).most_common(1)
+            raise FormatError(f"two nodes of a function have one name, {twice!r}")
         self._arguments = dict(zip(function.arguments, arguments, strict=False))
         self._results: dict[str, Sequence[str]] = {}
         self._names: dict[str, str] = {}
@@ -228,7 +232,7 @@ class _Inliner:
         return self._library[name]
 
     def _pay(self, node: Node) -> None:
-        self._count += 1
+        self._count += _CALL if node.op in FUNCTIONAL or node.op in self._library else 1
         self._edges += len(node.inputs)
         if self._count > MAX_NODES or self._edges > _MAX_EDGES:
             raise GraphError(
