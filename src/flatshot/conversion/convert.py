@@ -1,17 +1,22 @@
 """Any source to a TensorFlow Lite model: what `flatshot convert` does."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flatshot.compiler.compile import Model, compile_graph
 from flatshot.compiler.quantization.inference import Inference, InferenceType
 from flatshot.compiler.quantization.unsigned import UnsignedSettings
+from flatshot.conversion.arrays import mean_whole_detector
 from flatshot.conversion.sources import Source, open_source, without_auto
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, FlatshotError, GraphError, UnsupportedError
 from flatshot.formats.detector_graph import change_postprocess, is_exported
 from flatshot.formats.files import StrPath
-from flatshot.formats.pipeline import load_pipeline
+from flatshot.formats.graphdef import Graph
+from flatshot.formats.pipeline import Pipeline, load_pipeline
 from flatshot.formats.postprocess import checked
+
+_LOG = logging.getLogger("flatshot")
 
 
 def convert(
@@ -90,27 +95,63 @@ def convert(
         source, pipeline_config, config_override=config_override, settings=postprocess
     )
     changes = without_auto(postprocess or {})
-    if is_exported(graph):
+    exported = is_exported(graph)
+    if (
+        not exported
+        and (input_arrays or output_arrays)
+        and mean_whole_detector(graph, input_arrays, output_arrays)
+    ):
+        _LOG.warning(
+            "the arrays name the whole detector: it is cut between its preprocessing and its "
+            "post-processing, as without them"
+        )
+        input_arrays, output_arrays = (), ()
+    arguments: dict[str, Any] = {
+        "cut": cut,
+        "input_arrays": input_arrays,
+        "output_arrays": output_arrays,
+        "allow_custom_ops": allow_custom_ops,
+        "inference": inference,
+    }
+    if exported:
         graph = change_postprocess(graph, changes)
     elif input_arrays or output_arrays:
         _refuse_for_arrays(pipeline_config=pipeline_config, postprocess=checked(changes))
     else:
-        if len(input_shapes) > 1:
-            raise ConfigError(f"{len(input_shapes)} input shapes: a detector reads one image")
-        shape = input_shapes[0] if input_shapes else None
         pipeline = load_pipeline(pipeline_config, config_override) if pipeline_config else None
-        from flatshot.compiler.frozen.cut import cut_frozen  # takes 30 ms, and is seldom needed
+        return _cut_and_compile(graph, pipeline, input_shapes, changes, arguments)
+    return compile_graph(graph, input_shapes=input_shapes, **arguments)
 
-        graph, input_shapes = cut_frozen(graph, pipeline, shape, changes), ()
-    return compile_graph(
-        graph,
-        cut=cut,
-        input_arrays=input_arrays,
-        input_shapes=input_shapes,
-        output_arrays=output_arrays,
-        allow_custom_ops=allow_custom_ops,
-        inference=inference,
-    )
+
+def _cut_and_compile(
+    graph: Graph,
+    pipeline: Pipeline | None,
+    input_shapes: Sequence[tuple[int, ...]],
+    changes: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+) -> Model:
+    """The model of a detector that is cut at its heads first."""
+    from flatshot.compiler.frozen.cut import cut_frozen, dissect  # takes 30 ms, seldom needed
+
+    if len(input_shapes) > 1:
+        raise ConfigError(f"{len(input_shapes)} input shapes: a detector reads one image")
+    shape = input_shapes[0] if input_shapes else None
+    try:
+        return compile_graph(cut_frozen(graph, pipeline, shape, changes), **arguments)
+    except (GraphError, UnsupportedError) as error:
+        if shape is None:
+            raise
+        try:
+            own = dissect(graph, pipeline).input_shape
+        except FlatshotError:
+            raise error from None
+        if own == tuple(shape):
+            raise
+        raise ConfigError(
+            f"the input shape {','.join(map(str, shape))} cannot be honoured: the graph is made "
+            f"for images of {own[1]} x {own[2]} (its boxes and anchors are of that size): leave "
+            "input_shapes (--input_shapes) out"
+        ) from error
 
 
 def _refuse_for_arrays(**arguments: object) -> None:
