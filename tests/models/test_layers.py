@@ -6,7 +6,7 @@ import pytest
 from flatshot.formats.graphdef import Graph
 from flatshot.models.builder import GraphBuilder, Tensor
 from flatshot.models.config.hyperparams import Activation, BatchNorm, Hyperparams
-from flatshot.models.layers import LINEAR, conv2d, depthwise_conv2d
+from flatshot.models.layers import LINEAR, conv2d, depthwise_conv2d, pad_to_multiple
 from tests.models.configs import reads, shape, value, variables
 
 NORMAL = Hyperparams(BatchNorm(0.01, scale=True, center=True), "RELU_6")
@@ -96,3 +96,19 @@ def test_variables_under_another_scope(depthwise: bool) -> None:
     _, graph = _conv(NORMAL, depthwise=depthwise, variable_scope="v")
     assert all(name.startswith("v/") for name in variables(graph))
     assert {node.name for node in graph if node.op == "Relu6"} == {"s/Relu6"}
+
+
+@pytest.mark.parametrize(("side", "op"), [(299, "Const"), (500, "Fill")])
+def test_padding_the_image(side: int, op: str) -> None:
+    """Below, then to the right; few zeros are kept, many are computed, as TensorFlow does."""
+    builder = GraphBuilder(None)
+    image = builder.placeholder("image", (1, side, side, 3))
+    padded = pad_to_multiple(builder, image, 300 if side == 299 else 504, "s")
+    graph = builder.finish([padded.name])
+    assert padded.shape[1:3] == ((300, 300) if side == 299 else (504, 504))
+    assert [graph.by_name[name].op for name in ("s/zeros", "s/zeros_1")] == [op, op]
+    assert [reads(graph, name)[0].name for name in ("s/concat", "s/concat_1")] == [
+        "image",
+        "s/concat",
+    ]
+    assert pad_to_multiple(builder, padded, padded.shape[1], "s") is padded

@@ -4,6 +4,7 @@ Source: `tensorflow/contrib/layers/python/layers/layers.py` (`conv2d`, `separabl
 `batch_norm`, `max_pool2d`, `avg_pool2d`) at inference.
 """
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +18,8 @@ from flatshot.models.config.hyperparams import Activation, BatchNorm, Hyperparam
 LINEAR = Hyperparams(batch_norm=None, activation="NONE")
 # A convolution alone, with neither norm nor bias.
 BARE = Hyperparams(batch_norm=None, activation="NONE", use_bias=False)
+# From so many elements on TensorFlow computes zeros instead of keeping them.
+_LARGE = 1000
 Padding = Literal["SAME", "VALID"]
 Kernel = int | tuple[int, int]
 # `fused_batch_norm` of TensorFlow raises any epsilon to this, for cuDNN's sake.
@@ -257,6 +260,8 @@ def pad_to_multiple(builder: GraphBuilder, image: Tensor, multiple: int, scope: 
 
 def _zeros(builder: GraphBuilder, shape: tuple[int, ...], scope: str) -> Tensor:
     name = builder.unique(f"{scope}/zeros")
+    if math.prod(shape) < _LARGE:
+        return builder.constant(name, np.zeros(shape, np.float32))
     dims = builder.constant(f"{name}/shape_as_tensor", np.array(shape, np.int32))
     zero = builder.constant(f"{name}/Const", np.array(0, np.float32))
     return builder.add("Fill", name, [dims, zero], shape, {"index_type": DataType.DT_INT32})

@@ -18,6 +18,9 @@ from flatshot.formats.order import sort_nodes
 
 _log = logging.getLogger("flatshot")
 
+# Operators whose inputs after the first say what to do, in whole numbers.
+_DESCRIBED = ("Reshape", "StridedSlice")
+
 
 def settle(
     graph: Graph, evaluation: Evaluation, fed: Iterable[str], outputs: Iterable[str]
@@ -89,9 +92,9 @@ def fold_shapes(graph: Graph, boundary: Boundary) -> Graph:
 
 def _computes_shapes(graph: Graph, node: Node) -> bool:
     """Whether `node` asks for a shape, or gives one that is put together of constants."""
-    if node.op == "Reshape" and len(node.sources) == 2:
-        shape = graph.by_name.get(node.sources[1])
-        return shape is not None and shape.op not in ("Const", "Identity")
+    if node.op in _DESCRIBED:
+        makers = [graph.by_name.get(source) for source in node.sources[1:]]
+        return any(maker and maker.op not in ("Const", "Identity") for maker in makers)
     return node.op in DESCRIBING
 
 

@@ -179,11 +179,9 @@ class _Fpn:
         )
 
     def _crop(self, net: Tensor, like: Tensor) -> Tensor:
-        """`net` cut to height and width of `like`, which the graph asks for when it runs."""
+        """`net` cut to height and width of `like`, which the graph slices out of a constant."""
         builder, scope = self._builder, self._top_down
-        name = builder.unique(f"{scope}/Shape")
-        types: dict[str, Attr] = {"T": DataType.DT_FLOAT, "out_type": DataType.DT_INT32}
-        sizes = builder.add("Shape", name, [like], (4,), types)
+        sizes = builder.constant(builder.unique(f"{scope}/Shape"), np.array(like.shape, np.int32))
         height = self._element(sizes, 1)
         width = self._element(sizes, 2)
         name = builder.unique(f"{scope}/strided_slice")
