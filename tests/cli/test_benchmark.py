@@ -68,7 +68,8 @@ def test_what_it_prints(
     file = tmp_path / "result.json"
     assert run(["benchmark", "m.tflite", "--dataset", dataset, "--json", str(file)]) == 0
     out, err = capsys.readouterr()
-    assert err == "", "no terminal, no talk"
+    (warning,) = err.splitlines()  # no terminal, no talk
+    assert "the model holds 10 detections an image" in warning
     summary = re.search(SUMMARY, out)
     assert summary
     content = json.loads(file.read_text())
@@ -87,7 +88,8 @@ def test_what_it_prints(
 def test_options_reach_the_detector(dataset: str, asked: list[dict[str, Any]]) -> None:
     """Each given setting as given; each left out as None, which keeps the model's."""
     options = [
-        *("--nms", "fast", "--score-threshold", "1e-5", "--scale-y", "10", "--threads", "2"),
+        *("--max-detections", "100", "--nms", "fast", "--score-threshold", "1e-5"),
+        *("--scale-y", "10", "--threads", "2"),
         *("--resize", "pillow", "--postprocess", "op"),
     ]
     assert run(["benchmark", "m.tflite", "--dataset", dataset, *options]) == 0
@@ -97,7 +99,7 @@ def test_options_reach_the_detector(dataset: str, asked: list[dict[str, Any]]) -
     assert arguments["scale_y"] == 10
     assert (arguments["threads"], arguments["resize"]) == (2, "pillow")
     assert arguments["postprocess"] == "op"
-    left_out = ("iou_threshold", "max_detections", "num_classes", "scale_w", "labels")
+    left_out = ("iou_threshold", "detections_per_class", "num_classes", "scale_w", "labels")
     assert all(arguments[name] is None for name in left_out)
 
 

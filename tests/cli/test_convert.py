@@ -8,6 +8,7 @@ import pytest
 
 from flatshot.cli.main import run
 from flatshot.formats import tflite
+from flatshot.runtime.detector import Detector
 from tests import litert
 
 Capture = pytest.CaptureFixture[str]
@@ -31,11 +32,31 @@ def graph(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_whole_way_in_one_command(tiny: Path, graph: Path, tmp_path: Path) -> None:
-    """From a checkpoint's directory comes the same model as from the exported graph."""
+    """From a checkpoint's directory comes the same model as from the exported graph.
+
+    `export` has the official default of 10 detections; `convert` takes the configuration's number.
+    """
     direct, stepwise = tmp_path / "direct.tflite", tmp_path / "stepwise.tflite"
-    assert run(["convert", str(tiny), "-o", str(direct), "--use_regular_nms"]) == 0
+    line = ["convert", str(tiny), "-o", str(direct), "--use_regular_nms"]
+    assert run([*line, "--max_detections", "10"]) == 0
     assert run(["convert", str(graph / "tflite_graph.pb"), "-o", str(stepwise)]) == 0
     assert direct.read_bytes() == stepwise.read_bytes()
+
+
+def test_the_configuration_says_how_many(tiny: Path, tmp_path: Path, capsys: Capture) -> None:
+    """As many detections as max_total_detections, no warning, and the suppression in a line."""
+    out = tmp_path / "detect.tflite"
+    for flags, held, other in (
+        ([], "fast NMS, 100 detections", "regular NMS (--use_regular_nms) would find more"),
+        (["--use_regular_nms", "--max_detections", "7"], "regular NMS, 7 detections", "fast NMS"),
+    ):
+        assert run(["convert", str(tiny), "-o", str(out), *flags]) == 0
+        err = capsys.readouterr().err
+        assert f"the file holds {held} an image from a score of 0.3; {other}" in err
+        assert ("at most 10" in err) is False
+    assert Detector(out).settings.max_detections == 7
+    assert run(["convert", str(tiny), "-o", str(out), "--cut"]) == 0
+    assert "the file holds" not in capsys.readouterr().err
 
 
 def test_text_and_binary_graphs_are_the_same(graph: Path, tmp_path: Path) -> None:
@@ -105,6 +126,10 @@ def test_json_has_the_figures(tiny: Path, tmp_path: Path, capsys: Capture) -> No
     assert figures["path"] == str(out)
     assert figures["imported"] == {"operators": 500, "arrays": 754, "quantized": 0}
     assert figures["converted"] == {"operators": 64, "arrays": 176, "quantized": 0}
+    file = tmp_path / "figures.json"
+    assert run(["convert", str(tiny), "-o", str(out), "--json", str(file)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert json.loads(file.read_text()) == figures
 
 
 @pytest.mark.parametrize(

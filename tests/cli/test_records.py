@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,13 +10,14 @@ from flatshot.cli.main import run
 from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.evaluate import evaluate
 from flatshot.records.store import Records
-from tests.evaluation.conftest import planned, write_dataset
+from tests.evaluation.conftest import PlannedDetector, planned, write_dataset
 
 
 @pytest.fixture
 def uids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two recorded runs that differ in their rounding."""
     monkeypatch.setenv("FLATSHOT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
     dataset = CocoDataset(write_dataset(tmp_path / "set"))
     exact, rounded = evaluate(planned(), dataset), evaluate(planned(), dataset, rounding="ck")
     with Records() as store:
@@ -67,6 +69,37 @@ def test_compare(uids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["images"]["change"] == 0
     assert run(["records", "compare", "one"]) == 2
     assert "two records or more" in capsys.readouterr().err
+
+
+def test_the_verdict(uids: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With its interval where the images are there; in words why not where they are not."""
+    dataset = CocoDataset(tmp_path / "set")
+    worse = PlannedDetector()
+    worse.shift = 0.4
+    with Records() as store:
+        for name, detector, count in (
+            ("right", PlannedDetector(), 6),
+            ("again", PlannedDetector(), 6),
+            ("worse", worse, 6),
+            ("fewer", PlannedDetector(), 3),
+        ):
+            made: Any = detector
+            result = evaluate(made, dataset, count=count, latency_images=0)
+            store.add_result(result, name=name, dataset=str(tmp_path / "set"), model="m")
+    assert run(["records", "compare", "right", "again", "worse", "fewer", "--json", "v.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines[0].endswith(": +0.0 AP, 95 % interval +0.0 .. +0.0: no difference shown")
+    assert lines[1].endswith(": a difference")
+    assert lines[2].endswith("no verdict: they were measured on other images")
+    verdicts = json.loads(Path("v.json").read_text())["verdicts"]
+    with Records() as store:
+        one, other = (store.get(name).content["mAP"] for name in ("right", "worse"))
+    # hotcoco's own means of the same arrays.
+    assert verdicts[1]["change"] == pytest.approx(other - one, abs=1e-12)
+    assert verdicts[1]["lower"] <= verdicts[1]["change"] <= verdicts[1]["upper"] < 0
+    assert verdicts[2] is None
+    assert run(["records", "compare", "one", "two"]) == 0
+    assert "no verdict: one does not say its data set" in capsys.readouterr().out
 
 
 def test_compare_equal_records(uids: list[str], capsys: pytest.CaptureFixture[str]) -> None:

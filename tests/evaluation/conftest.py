@@ -44,6 +44,7 @@ class PlannedDetector:
         self.postprocess = postprocess
         self.threads = 1
         self.anchors: Any = None
+        self.shift = 0.0
         self.labels: Labels | None = None
         self._delay = delay
 
@@ -52,6 +53,7 @@ class PlannedDetector:
         twin = PlannedDetector(self._delay, postprocess=self.postprocess)
         twin.threads = threads or self.threads
         twin.seen = self.seen
+        twin.shift = self.shift
         return twin
 
     def load(self, path: Path, orient: object = "upright") -> Any:
@@ -76,7 +78,7 @@ class PlannedDetector:
     def finish(self, level: Any) -> Detections:
         """One box."""
         return Detections(
-            np.array([[0, 0, 1, 0.5]], np.float32),
+            np.array([[0, self.shift, 1, 0.5 + self.shift]], np.float32),
             np.array([int(level) / 255], np.float32),
             np.array([int(level) % 3]),
         )

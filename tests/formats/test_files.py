@@ -9,6 +9,28 @@ from flatshot.errors import FileError, FormatError
 from flatshot.formats import files
 
 
+def test_what_names_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file takes its name, whether it is there or not; nothing is made in vain."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for name in ("there", "there/", "new/", f"{tmp_path}/new/"):
+        for work in (files.check_target, lambda path: files.write_bytes(path, b"")):
+            with pytest.raises(FileError, match=f"cannot write '{name}': it is a directory"):
+                work(name)
+    for work in (files.check_target, lambda path: files.write_bytes(path, b"")):
+        with pytest.raises(FileError, match="there is no directory '/nodir'"):
+            work("/nodir/deep/x")
+    assert not Path("/nodir").exists()
+    files.check_target("deep/er/x")
+    files.check_target("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileError, match=r"file' is no directory"):
+        files.check_target("file/x")
+    files.write_bytes("deep/er/x", b"1")
+    assert (tmp_path / "deep" / "er" / "x").read_bytes() == b"1"
+
+
 def test_the_old_file_stays_when_the_block_raises(tmp_path: Path) -> None:
     """And nothing else is left behind."""
     target = tmp_path / "model.tflite"

@@ -1,12 +1,12 @@
 """`flatshot compare`: two models side by side on the same input."""
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from flatshot.cli.json_output import check_json, json_option, write_json
 from flatshot.cli.places import place
 from flatshot.cli.tables import table
 from flatshot.runtime.comparison import TensorDifference, compare
@@ -23,15 +23,16 @@ from flatshot.runtime.comparison import TensorDifference, compare
     show_default=True,
     help="tensors to list; 0 for all",
 )
-@click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
-def command(first: str, second: str, image: str | None, top: int, as_json: bool) -> None:
+@json_option
+def command(first: str, second: str, image: str | None, top: int, json_file: str | None) -> None:
     """Run two .tflite models on the same input and say how far apart they come out.
 
     Outputs first, then the tensors that both have by name, the worst first.
     """
+    check_json(json_file)
     comparison = compare(first, second, image)
-    if as_json:
-        click.echo(json.dumps(_without_nan(asdict(comparison)), indent=2))
+    write_json(json_file, _without_nan(asdict(comparison)))
+    if json_file == "-":
         return
     click.echo(_table("output", comparison.outputs))
     shown = comparison.tensors[: top or None]

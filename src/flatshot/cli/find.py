@@ -1,10 +1,10 @@
 """`flatshot find`: the packages that bear all tags."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flatshot.cli.json_output import json_option, write_json
 from flatshot.cli.packages_menu import open_packages
 from flatshot.cli.tables import table
 
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from flatshot.packages.install import Packages
 
 
-# `-tag` is an argument here, so `-h` is not help.
 @click.command(
     "find", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 )
 @click.argument("tags", nargs=-1)
 @click.option("--installed", is_flag=True, help="Only those that are installed.")
-@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
-def command(tags: tuple[str, ...], installed: bool, as_json: bool) -> None:
+@json_option
+def command(tags: tuple[str, ...], installed: bool, json_file: str | None) -> None:
     """List the packages that bear all TAGS; -TAG forbids one, no tags list all.
 
     Tags are divided by commas or spaces; names, kinds and versions count as tags.
@@ -33,9 +32,10 @@ def command(tags: tuple[str, ...], installed: bool, as_json: bool) -> None:
     if installed:
         found = [package for package in found if packages.installed(package)]
     found.sort(key=lambda package: (package.kind != "model", package.kind, package.name))
-    if as_json:
-        click.echo(json.dumps([_entry(packages, package) for package in found], indent=2))
-    elif found:
+    write_json(json_file, [_entry(packages, package) for package in found] if json_file else None)
+    if json_file == "-":
+        return
+    if found:
         click.echo(_table(packages, found))
     else:
         click.echo("no packages", err=True)

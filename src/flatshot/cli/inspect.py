@@ -1,9 +1,8 @@
 """`flatshot inspect`: what a model, a graph, a checkpoint or a configuration holds."""
 
-import json
-
 import click
 
+from flatshot.cli.json_output import check_json, json_option, write_json
 from flatshot.cli.places import place
 from flatshot.cli.tables import pairs, table
 from flatshot.compiler.toco_log import format_ops
@@ -14,12 +13,13 @@ from flatshot.inspection.inspect import Inspection, TensorInfo, as_json, inspect
 @click.argument("file", callback=place)
 @click.option("--operators", is_flag=True, help="list the operators one by one, with their cost")
 @click.option("--tensors", is_flag=True, help="list the tensors or variables one by one")
-@click.option("--json", "json_", is_flag=True, help="print everything as JSON")
-def command(file: str, operators: bool, tensors: bool, json_: bool) -> None:
+@json_option
+def command(file: str, operators: bool, tensors: bool, json_file: str | None) -> None:
     """Say what FILE is: a .tflite, .pb, .pbtxt, pipeline.config, or a checkpoint's place."""
+    check_json(json_file)
     inspection = inspect(file)
-    if json_:
-        click.echo(json.dumps(as_json(inspection), indent=2))
+    write_json(json_file, as_json(inspection))
+    if json_file == "-":
         return
     click.echo(pairs(_facts(inspection)))
     if inspection.postprocess:

@@ -1,11 +1,26 @@
 """What `--json FILE` asks for."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from flatshot.formats.files import check_target, write_bytes
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Give a command `--json`, with one meaning everywhere: a file, or stdout alone."""
+    return click.option(
+        "--json",
+        "json_file",
+        metavar="FILE",
+        is_flag=False,
+        flag_value="-",
+        help="Write JSON to this file; - (or no name at the end of the line) for stdout alone.",
+    )(function)
 
 
 def check_json(file: str | None) -> None:

@@ -5,17 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flatshot.cli.json_output import write_json
+from flatshot.cli.json_output import json_option, write_json
 from flatshot.cli.terminal import can_ask, visible
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, FlatshotError
 
 if TYPE_CHECKING:
     from flatshot.records.difference import Row
-    from flatshot.records.store import Record
-
-json_option = click.option(
-    "--json", "json_file", help="Write JSON to this file; - for stdout alone."
-)
+    from flatshot.records.store import Record, Records
 
 
 @click.group("records")
@@ -87,6 +83,7 @@ def compare(records: tuple[str, ...], everything: bool, json_file: str | None) -
         raise click.UsageError("compare needs two records or more")
     with Records() as store:
         found = [store.get(key) for key in records]
+        verdicts = _verdicts(found, store)
     both = difference(found, everything=everything)
     write_json(
         json_file,
@@ -94,6 +91,7 @@ def compare(records: tuple[str, ...], everything: bool, json_file: str | None) -
             "records": [record.uid for record in found],
             "settings": [_row_json(row) for row in both.settings],
             "figures": [_row_json(row) for row in both.figures],
+            "verdicts": [verdict for _, verdict in verdicts],
         },
     )
     if json_file == "-":
@@ -108,6 +106,9 @@ def compare(records: tuple[str, ...], everything: bool, json_file: str | None) -
         heading = (title, *(record.uid[:8] for record in found), "change")
         body = [(row.key, *map(_shown, row.values), _change(row)) for row in rows]
         click.echo(_table([heading, *body]))
+    click.echo("")
+    for line, _ in verdicts:
+        click.echo(line)
 
 
 @command.command("export")
@@ -152,6 +153,34 @@ def delete(records: tuple[str, ...], yes: bool) -> None:
         for uid in found:
             store.delete(uid)
             click.echo(f"deleted {uid}")
+
+
+def _verdicts(
+    found: Sequence["Record"], store: "Records"
+) -> list[tuple[str, dict[str, Any] | None]]:
+    """What each record changes against the first, with its interval, in words and as JSON."""
+    from flatshot.report.figures import differences
+    from flatshot.report.sources import load_studies
+
+    told: list[tuple[str, dict[str, Any] | None]] = []
+    for record in found[1:]:
+        names = f"{record.uid[:8]} against {found[0].uid[:8]}"
+        same = ("dataset_sha256", "images")
+        if any(found[0].content.get(key) != record.content.get(key) for key in same):
+            told.append((f"{names}: no verdict: they were measured on other images", None))
+            continue
+        try:
+            base, other = load_studies([found[0].uid, record.uid], store)
+            ap = differences(base, other)["AP"]
+        except FlatshotError as error:
+            told.append((f"{names}: no verdict: {error}", None))
+            continue
+        shown = "a difference" if ap.shown else "no difference shown"
+        low, high, change = (f"{100 * one:+.1f}" for one in (ap.lower, ap.upper, ap.value))
+        line = f"{names}: {change} AP, 95 % interval {low} .. {high}: {shown}"
+        values = {"change": ap.value, "lower": ap.lower, "upper": ap.upper, "shown": ap.shown}
+        told.append((line, {"record": record.uid, **values}))
+    return told
 
 
 def _title(record: "Record") -> str:

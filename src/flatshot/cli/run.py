@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.detector_options import resize_option
-from flatshot.cli.json_output import check_json, write_json
+from flatshot.cli.json_output import check_json, json_option, write_json
 from flatshot.cli.packages_menu import located, open_packages
 from flatshot.cli.progress import image_progress
 from flatshot.cli.result_tables import results_table
@@ -37,7 +37,7 @@ DEMO = ("demo-detector", "demo-scenes")
 @resize_option
 @click.option("--record", is_flag=True, help="Keep the runs; see `flatshot records`.")
 @click.option("--tags", default="", help="Tags of the records, divided by commas.")
-@click.option("--json", "json_file", help="Write JSON to this file; - for stdout alone.")
+@json_option
 @click.option("--quiet", is_flag=True, help="Take the first of several packages.")
 def command(model: str, dataset: str | None, quiet: bool, **options: Any) -> None:
     """Install, export, convert and benchmark MODEL, and print one table.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flatshot.cli.detector_options import Several, setting_lists
-from flatshot.cli.json_output import check_json, write_json
+from flatshot.cli.json_output import check_json, json_option, write_json
 from flatshot.cli.packages_menu import located, open_packages
 from flatshot.cli.places import place
 from flatshot.cli.progress import image_progress
@@ -60,7 +60,7 @@ RESIZE = ("tensorflow", "pillow", "opencv")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished sweep of the same settings.")
 @click.option("--record", is_flag=True, help="Keep each combination; see `flatshot records`.")
 @click.option("--tags", default="", help="Tags of the records, divided by commas.")
-@click.option("--json", "json_file", help="Write JSON to this file; - for stdout alone.")
+@json_option
 @click.option("--report", metavar="FILE", help="Write an HTML page of the Pareto front.")
 @click.option("--quiet", is_flag=True, help="Take the first of several packages.")
 def command(models: tuple[str, ...], **options: Any) -> None:

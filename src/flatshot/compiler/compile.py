@@ -26,6 +26,7 @@ from flatshot.formats.detector_graph import (
 )
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph, parse_tensor
+from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.version import VERSION
 
 
@@ -39,6 +40,20 @@ class Model:
     def to_bytes(self) -> memoryview:
         """The model as the bytes of a .tflite file."""
         return tflite.write_model(self.tflite)
+
+    @property
+    def settings(self) -> PostProcessSettings | None:
+        """The settings of the post-processing operator; None in a model without one.
+
+        Raises:
+            ConfigError: one lies outside its range, as the graph's may.
+        """
+        for operator in self.tflite.subgraphs[0].operators:
+            code = self.tflite.operator_codes[operator.opcode_index]
+            if code.name == POSTPROCESS and operator.custom_options is not None:
+                options = custom_options.read_options(operator.custom_options)
+                return PostProcessSettings.from_options(options)
+        return None
 
     def save(self, path: StrPath) -> Path:
         """Write the model to `path`, whole or not at all.

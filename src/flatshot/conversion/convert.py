@@ -8,7 +8,7 @@ from flatshot.compiler.compile import Model, compile_graph
 from flatshot.compiler.quantization.inference import Inference, InferenceType
 from flatshot.compiler.quantization.unsigned import UnsignedSettings
 from flatshot.conversion.arrays import mean_whole_detector
-from flatshot.conversion.sources import Source, open_source, without_auto
+from flatshot.conversion.sources import AUTO, Source, open_source, without_auto
 from flatshot.errors import ConfigError, FlatshotError, GraphError, UnsupportedError
 from flatshot.formats.detector_graph import change_postprocess, is_exported
 from flatshot.formats.files import StrPath
@@ -58,7 +58,8 @@ def convert(
         config_override: text merged over the configuration as protobuf merges.
         postprocess: settings of the post-processing operator (`max_detections`,
             `score_threshold` and so on, see `flatshot.PostProcessSettings`) that go before what
-            the source says; `max_detections` may be "auto", for as many as the source says.
+            the source says; `max_detections` is "auto" by default, for as many as the source
+            says.
         inference_type: FLOAT; for a graph that was trained with quantisation QUANTIZED_UINT8, or
             INT8 (a scale for each channel of the weights, input and detections in real numbers); if
             not given, what the graph was trained for. The weights of such a graph are on their
@@ -91,10 +92,10 @@ def convert(
             default_ranges,
         ),
     )
-    graph = open_source(
-        source, pipeline_config, config_override=config_override, settings=postprocess
-    )
-    changes = without_auto(postprocess or {})
+    # As many detections as the source says; `export` alone has the official default of 10.
+    settings = {"max_detections": AUTO, **(postprocess or {})}
+    graph = open_source(source, pipeline_config, config_override=config_override, settings=settings)
+    changes = without_auto(settings)
     exported = is_exported(graph)
     if (
         not exported

@@ -61,19 +61,35 @@ def is_directory(path: StrPath) -> bool:
 def check_target(path: StrPath) -> None:
     """Look whether `path` could be written, before work whose result shall go there.
 
+    Nothing is made: a missing directory is, when the file is written.
+
     Raises:
-        FileError: it is a directory, or its directory is missing and cannot be made, or is not
-            to be written.
+        FileError: it is a directory, or its directory is not to be written or made.
     """
     target = Path(path)
     try:
-        if target.is_dir():
-            raise IsADirectoryError("it is a directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK):
+        _check_name(path)
+        folder = next(folder for folder in target.absolute().parents if folder.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{str(folder)!r} is no directory")
+        if not os.access(folder, os.W_OK):
             raise PermissionError("its directory cannot be written")
     except (OSError, ValueError) as error:
         raise _file_error("write", path, error) from error
+
+
+def _check_name(path: StrPath) -> None:
+    """Refuse what names a directory, also one that is not there yet: `out/`.
+
+    Missing directories are made, but none beside /home and /tmp: nobody means that.
+    """
+    text, target = os.fspath(path), Path(path)
+    ends = (os.sep, os.altsep) if os.altsep else (os.sep,)
+    if target.is_dir() or text.endswith(ends):
+        raise IsADirectoryError("it is a directory; name a file in it")
+    top = next((one for one in target.absolute().parents if len(one.parts) == 2), None)
+    if top is not None and not top.exists():
+        raise FileNotFoundError(f"there is no directory {str(top)!r}")
 
 
 @contextlib.contextmanager
@@ -88,6 +104,7 @@ def write_beside(path: StrPath) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     try:
+        _check_name(path)
         file, part = _open_part(target)
     except (OSError, ValueError) as error:
         raise _file_error("write", path, error) from error
@@ -103,8 +120,6 @@ def write_beside(path: StrPath) -> Iterator[BinaryIO]:
 
 def _open_part(target: Path) -> tuple[BinaryIO, Path]:
     """A new file to write beside `target`, and its path."""
-    if target.is_dir():
-        raise OSError("it is a directory")
     if target.exists() and not target.is_file():
         raise OSError("it is no regular file")  # renaming over /dev/null would do harm
     # A name can be as long as the file system allows; that of the part must not be longer.
@@ -114,7 +129,10 @@ def _open_part(target: Path) -> tuple[BinaryIO, Path]:
 
 
 def write_bytes(path: StrPath, data: bytes | memoryview) -> None:
-    """Put `data` at `path`, whole or not at all.
+    """Put `data` at `path`, whole or not at all, as `write_beside` does.
+
+    Whole means whatever becomes of this process. Nothing waits for the disk: whoever must survive
+    a loss of power right after syncs the file.
 
     Raises:
         FileError: the place cannot be written.
