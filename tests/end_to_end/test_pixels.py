@@ -7,7 +7,9 @@ import pytest
 
 from flatshot.conversion.convert import convert
 from flatshot.demo.tiny import write_tiny_checkpoint
+from flatshot.formats.detector_graph import INPUT
 from flatshot.formats.graphdef import read_binary
+from flatshot.formats.normalization import ATTRIBUTE, read_normalization
 from flatshot.models.export import export
 from flatshot.runtime.detector import Detector
 
@@ -41,6 +43,16 @@ def test_resnets_pixels_lose_the_means_of_imagenet(tmp_path: Path, cut: bool) ->
     found = Detector(model, score_threshold=0.0)(image)
     by_hand = _fed(bytes(model), image.astype(np.float32) - np.array(MEANS, np.float32))
     np.testing.assert_allclose(np.sort(found.scores)[-10:], np.sort(by_hand)[-10:], atol=1e-5)
+
+
+def test_grey_pixels_are_taken_as_they_are(tmp_path: Path) -> None:
+    """Upstream takes means away from three channels only."""
+    grey = RESNET.replace("width: 160", "width: 160 convert_to_grayscale: true")
+    write_tiny_checkpoint(tmp_path, grey)
+    graph = export(tmp_path, max_detections=100)
+    record = graph.by_name[INPUT].attrs[ATTRIBUTE]
+    assert isinstance(record, bytes)
+    assert read_normalization(record, 1) == ((1.0,), (0.0,))
 
 
 def _fed(

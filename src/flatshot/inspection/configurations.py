@@ -60,8 +60,8 @@ def _names(pipeline: Pipeline) -> dict[str, str]:
 def describe_config(config: DetectionConfig, anchors: int) -> dict[str, str]:
     """The detector of `config` in words, by title; `anchors` is their number."""
     extractor = config.feature_extractor
-    pixels = load_extractor(extractor.type).pixels
     _, height, width, channels = config.input_shape
+    pixels = load_extractor(extractor.type).pixels.of(channels)
     scale, offset = (_numbers(values) for values in (pixels.scale, pixels.offset))
     return {
         "depth multiplier": f"{extractor.depth_multiplier:g}",

@@ -27,7 +27,7 @@ from flatshot.formats.pipeline import load_pipeline
 from flatshot.models import anchors, heads, keras_names
 from flatshot.models.builder import GraphBuilder, Tensor, Variables
 from flatshot.models.detection_config import DetectionConfig, read_config
-from flatshot.models.extractors import SYMMETRIC, UNCHANGED, Pixels, load_extractor
+from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
 from flatshot.models.quantization_aware import rewrite_for_quantization
 from flatshot.models.trained import takes_averages, trained_variables
 
@@ -132,8 +132,7 @@ def build_graph(
 
 def _pixels(pixels: Pixels, config: DetectionConfig) -> dict[str, Attr]:
     """What the graph's input says of its pixels, where they are not taken for the usual ones."""
-    if len(pixels.scale) not in (1, config.input_shape[3]):
-        pixels = UNCHANGED
+    pixels = pixels.of(config.input_shape[3])
     if pixels == SYMMETRIC:
         return {}
     return {normalization.ATTRIBUTE: normalization.write_normalization(pixels.scale, pixels.offset)}

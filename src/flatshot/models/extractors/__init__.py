@@ -30,6 +30,10 @@ class Pixels:
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
+    def of(self, channels: int) -> "Pixels":
+        """What becomes of so many channels: grey is taken as it is, where colours have numbers."""
+        return self if len(self.scale) in (1, channels) else UNCHANGED
+
 
 # From 0..255 to -1..1, what nearly all networks take.
 SYMMETRIC = Pixels((2 / 255,), (-1.0,))
