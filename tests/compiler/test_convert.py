@@ -57,7 +57,7 @@ def test_the_cut_model_keeps_anchors_and_options(tiny_graph: Graph, tiny_model: 
     operator = tiny_model.tflite.subgraphs[0].operators[-1]
     assert operator.custom_options is not None
     assert read_options(options) == read_options(operator.custom_options)
-    assert not tiny_model.tflite.metadata
+    assert [entry.name for entry in tiny_model.tflite.metadata] == ["TFLITE_METADATA"]
 
 
 def test_outputs_by_name(tiny_graph: Graph, rng: np.random.Generator) -> None:

@@ -18,6 +18,7 @@ from flatshot.version import VERSION
 COMMANDS = {
     "export": "checkpoint and pipeline.config to tflite_graph.pb",
     "convert": "checkpoint or graph to a .tflite",
+    "edit": "change what is baked into a detector: settings, labels, its end",
     "quantize": "a smaller and faster form of a detector, after training",
     "inspect": "what a model, graph, checkpoint or config holds",
     "compare": "two .tflite models side by side on the same inputs",

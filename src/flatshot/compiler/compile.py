@@ -1,11 +1,12 @@
 """Step 2: a frozen graph to a .tflite, what `toco` does, with its flags as arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from flatshot.compiler import ir as compiler_ir
 from flatshot.compiler.emitter import emit
 from flatshot.compiler.frozen.folding import fold_shapes
 from flatshot.compiler.importer import (
@@ -17,13 +18,14 @@ from flatshot.compiler.importer import (
 from flatshot.compiler.quantization.inference import Inference, run_inference_passes
 from flatshot.compiler.toco_log import ConversionLog, format_ops, make_log
 from flatshot.errors import GraphError
-from flatshot.formats import custom_options, files, normalization, tflite
+from flatshot.formats import custom_options, files, model_metadata, normalization, tflite
 from flatshot.formats.detector_graph import (
     ANCHORS,
     POSTPROCESS,
     POSTPROCESS_OUTPUTS,
     RAW_OUTPUTS,
 )
+from flatshot.formats.detector_metadata import append_labels, describe_detector
 from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Graph, parse_tensor
 from flatshot.formats.postprocess import PostProcessSettings
@@ -32,14 +34,19 @@ from flatshot.version import VERSION
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A TensorFlow Lite model that was made here, and the log of its making."""
+    """A TensorFlow Lite model that was made here, and the log of its making.
+
+    Its `labels` are the names of the classes, from 0, that lie behind the model in its file.
+    """
 
     tflite: tflite.TFLiteModel
     log: ConversionLog
+    labels: tuple[str, ...] = ()
 
     def to_bytes(self) -> memoryview:
         """The model as the bytes of a .tflite file."""
-        return tflite.write_model(self.tflite)
+        data = tflite.write_model(self.tflite)
+        return memoryview(append_labels(data, self.labels)) if self.labels else data
 
     @property
     def settings(self) -> PostProcessSettings | None:
@@ -116,9 +123,31 @@ def compile_graph(
     ir = import_graph(graph, boundary)
     run_inference_passes(ir, inference or Inference())
     metadata = _input_metadata(graph) | _postprocess_metadata(graph, boundary.outputs)
+    if boundary.outputs == POSTPROCESS_OUTPUTS and len(ir.inputs) == 1:
+        metadata |= described(ir, metadata)
     model = emit(ir, f"Flatshot {VERSION}", metadata)
     inputs = {value.name for value in ir.inputs}
     return Model(model, make_log(graph, needed_nodes(graph, boundary), inputs, model))
+
+
+def described(
+    ir: compiler_ir.Graph, metadata: Mapping[str, bytes], *, labelled: bool = False
+) -> dict[str, bytes]:
+    """What the model of a detector says of itself to other tools; `metadata` is what else it has.
+
+    Nothing where its input is no image.
+    """
+    (image,) = ir.inputs
+    channels = image.dims[-1] if len(image.dims) == 4 else 0
+    if channels not in (1, 3):
+        return {}
+    if image.dtype != np.float32:
+        return {model_metadata.NAME: describe_detector(channels=channels, labelled=labelled)}
+    own = metadata.get(normalization.NAME)
+    pixels = normalization.read_normalization(own, channels) if own else ((2 / 255,), (-1.0,))
+    scale, offset = pixels
+    text = describe_detector(channels=channels, scale=scale, offset=offset, labelled=labelled)
+    return {model_metadata.NAME: text}
 
 
 def default_outputs(graph: Graph, *, cut: bool) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from flatshot.compiler.compile import Model
+from flatshot.compiler.compile import Model, described
 from flatshot.compiler.emitter import emit
 from flatshot.compiler.ir import Graph
 from flatshot.compiler.passes import WRITING, add_missing_biases, run_passes
@@ -29,12 +29,13 @@ from flatshot.compiler.reader import read_graph
 from flatshot.compiler.toco_log import count_model, rewriting_log
 from flatshot.conversion.convert import convert
 from flatshot.errors import ConfigError, ImageError
-from flatshot.formats import normalization, tflite
+from flatshot.formats import model_metadata, normalization, tflite
 from flatshot.formats.files import StrPath, read_bytes
 from flatshot.formats.graphdef import Graph as GraphDef
 from flatshot.formats.tflite import TensorType, TFLiteModel
 from flatshot.runtime.calibration import calibrate
 from flatshot.runtime.detector import Detector, Image
+from flatshot.runtime.labels import packed_labels
 from flatshot.version import VERSION
 
 _log = logging.getLogger("flatshot")
@@ -106,9 +107,12 @@ def quantize(
         store_integers(graph)
     run_passes(graph, WRITING)
     metadata = _metadata(model)
+    labels = _labels(source)
+    if model_metadata.NAME in metadata:
+        metadata |= described(graph, metadata, labelled=bool(labels))
     made = emit(graph, f"Flatshot {VERSION}", metadata)
     before = count_model(model)
-    return Model(made, rewriting_log(before, before, made))
+    return Model(made, rewriting_log(before, before, made), labels)
 
 
 def measure(
@@ -142,7 +146,7 @@ def _opened(source: Source) -> TFLiteModel:
         model = source.tflite
     elif isinstance(source, bytes):
         model = tflite.read_model(source)
-    elif not isinstance(source, GraphDef) and Path(source).suffix == ".tflite":
+    elif not isinstance(source, GraphDef) and _is_model(source):
         model = tflite.read_model(read_bytes(source))
     else:
         model = convert(source, inference_type="FLOAT").tflite
@@ -151,6 +155,20 @@ def _opened(source: Source) -> TFLiteModel:
     if TensorType.INT8 in types or halves:
         raise ConfigError("the model is quantised already: begin with the one of real numbers")
     return model
+
+
+def _labels(source: Source) -> tuple[str, ...]:
+    """The names of classes that lie packed behind the source."""
+    if isinstance(source, Model):
+        return source.labels
+    if isinstance(source, GraphDef) or (not isinstance(source, bytes) and not _is_model(source)):
+        return ()
+    found = packed_labels(source if isinstance(source, bytes) else read_bytes(source))
+    return () if found is None else tuple(found.name(index) for index in range(len(found)))
+
+
+def _is_model(place: StrPath) -> bool:
+    return Path(place).suffix == ".tflite"
 
 
 def _is_unsigned(model: TFLiteModel) -> bool:
