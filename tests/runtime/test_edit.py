@@ -103,7 +103,8 @@ def test_the_operator_goes_and_comes_back(model: bytes, picture: npt.NDArray[np.
     got = flatshot.Detector(whole, score_threshold=1e-8, postprocess="op")(picture)
     np.testing.assert_array_equal(got.boxes, want.boxes)
     np.testing.assert_array_equal(got.scores, want.scores)
-    assert flatshot.Detector(edit(cut, iou_threshold=0.3)).settings.nms_iou_threshold == np.float32(0.3)
+    other = flatshot.Detector(edit(cut, iou_threshold=0.3))
+    assert other.settings.nms_iou_threshold == np.float32(0.3)
 
 
 def test_what_cannot_be(model: bytes) -> None:
