@@ -15,6 +15,7 @@ from flatshot.formats import graphdef
 from flatshot.formats.graphdef import (
     CONTROL,
     NUMPY_TYPES,
+    Attr,
     DataType,
     Graph,
     Node,
@@ -253,3 +254,27 @@ def test_a_node_knows_what_it_reads_and_what_it_waits_for() -> None:
     assert node.data_inputs == ("a", "b:1", "d:y:0")
     assert node.sources == ("a", "b", "d")
     assert node.controls == ("c",)
+
+
+@pytest.mark.parametrize("value", [b"flatshot tensor 0", b"0", b' tensor_content: "0"'])
+def test_strings_that_look_like_marks_stay_strings(value: bytes) -> None:
+    """Only contents of tensors are taken out before printing, and all of them."""
+    weights = np.arange(6, dtype=np.float32)
+    digits = np.frombuffer(b"01", np.uint8)
+    attrs: dict[str, Attr] = {
+        "value": weights,
+        "s": value,
+        "strings": [value],
+        "other": digits,
+        "tensors": [weights, digits],
+    }
+    graph = Graph((Node(f"name {value.decode()}", "Const", (), attrs),))
+    text = b"".join(graph.to_text())
+    assert text.decode() == text_format.MessageToString(to_message(graph))
+
+
+def test_half_a_character_in_a_name_is_refused() -> None:
+    """What an argument in another encoding leaves in a text cannot be written."""
+    graph = Graph((Node("a\udc80", "NoOp"),))
+    with pytest.raises(FormatError, match=r"node 'a\\udc80' cannot be written"):
+        graph.to_bytes()

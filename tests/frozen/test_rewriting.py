@@ -1,5 +1,7 @@
 """Fused operators, explicit padding and decided branches mean the same once written plainly."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,15 @@ def test_what_cannot_be_written_plainly(
     """The node and the reason are named."""
     with pytest.raises(error, match=message):
         rewrite(graph(X, FILTER, node))
+
+
+def test_a_long_dead_branch_is_followed_once() -> None:
+    """Written last to first, 4,000 nodes took a round each: 47 s."""
+    dead = [make(f"d{i}", "Relu", f"d{i - 1}" if i else "s") for i in range(4000)]
+    ends = [make("y", "Merge", "s:1", "d3999")]
+    head = [placeholder("x", 1, 4), const("b", np.array(True)), make("s", "Switch", "x", "b")]
+    start = time.process_time()
+    decided = decide_branches(Graph((*head, *dead[::-1], *ends)))
+    assert time.process_time() - start < 5  # a hundred times what it takes
+    assert decided.by_name["y"].op == "Identity"
+    assert decided.by_name["y"].inputs == ("s",)

@@ -68,8 +68,10 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
             f"{MAX_NODES}, some fifty times those of a detector"
         )
 
+    stop = set(inputs)
+
     def sources(node: Node) -> Sequence[str]:
-        return _sources(source, node.name, set(inputs))
+        return _sources(source, node.name, stop)
 
     wanted = [node for node in source if node.name in needed]
     order = first_ready(source, sort_nodes(source, wanted, sources), sources)
@@ -86,7 +88,8 @@ def import_graph(source: graphdef.Graph, boundary: Boundary) -> Graph:
             values[node.name] = _constant(node)
         else:
             _import_op(graph, node, values, used)
-    graph.inputs.sort(key=lambda value: list(inputs).index(value.name))
+    rank = {name: number for number, name in enumerate(inputs)}
+    graph.inputs.sort(key=lambda value: rank[value.name])
     graph.outputs = [_find(values, name, "the list of outputs") for name in boundary.outputs]
     return graph
 

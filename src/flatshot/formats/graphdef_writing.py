@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flatshot.errors import FormatError
 from flatshot.formats.graphdef import (
     DATA_TYPES,
     VALUE_FIELDS,
@@ -25,7 +26,12 @@ def to_message(graph: Graph) -> Any:
     """`graph` as a GraphDef message; functions are not written."""
     message = messages()["GraphDef"]()
     for node in graph.nodes:
-        target = message.node.add(name=node.name, op=node.op, input=node.inputs)
+        try:
+            target = message.node.add(name=node.name, op=node.op, input=node.inputs)
+        except UnicodeEncodeError as error:
+            raise FormatError(
+                f"node {node.name!r} cannot be written: {error.object!r} is half a character"
+            ) from error
         for key, value in node.attrs.items():
             _write_attr(target.attr[key], value)
     # As TransformGraph leaves it: an empty function library and no versions.
@@ -106,29 +112,35 @@ def _write_tensor(target: Any, value: Array) -> None:
         target.tensor_content = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-_MARK = "flatshot tensor "
-
-
 def to_text(graph: Graph) -> Iterator[bytes]:
     """Let protobuf print the graph, but not the weights: it would escape them byte by byte.
 
-    Each tensor's content is replaced by a mark before printing.
+    Each tensor's content is replaced by its number before printing. No string of the graph can be
+    taken for one: the quotes in it are escaped, and `tensor_content` stands before all of these.
     """
     from google.protobuf import text_format
 
     message = to_message(graph)
     contents: list[bytes] = []
-    for node in message.node:
-        if "value" in node.attr and node.attr["value"].tensor.tensor_content:
-            tensor = node.attr["value"].tensor
+    for tensor in _tensors(message):
+        if tensor.tensor_content:
             contents.append(tensor.tensor_content)
-            tensor.tensor_content = f"{_MARK}{len(contents) - 1}".encode()
+            tensor.tensor_content = str(len(contents) - 1).encode()
     text = text_format.MessageToString(message)
-    for number, piece in enumerate(re.split(f'"{_MARK}([0-9]+)"', text)):
+    for number, piece in enumerate(re.split('(?<= tensor_content: )"([0-9]+)"', text)):
         if number % 2:
             yield b'"' + _escape(contents[int(piece)]) + b'"'
         else:
             yield piece.encode()
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    for node in message.node:
+        for attr in node.attr.values():
+            if attr.HasField("tensor"):
+                yield attr.tensor
+            elif attr.HasField("list"):
+                yield from attr.list.tensor
 
 
 def _escape(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 Sources: TensorFlow's `grappler/optimizers/remapper.cc`, TensorFlow.js' `fuse_depthwise_conv2d.py`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -128,14 +129,19 @@ def _without_number(text: str, alive: dict[str, int]) -> str:
 
 def _dead_tensors(graph: Graph, alive: dict[str, int]) -> set[str]:
     """The tensors of branches that are not taken, by the names under which they are read."""
-    dead = {name if number else f"{name}:1" for name, number in alive.items()}
-    grown = True
-    while grown:
-        before = len(dead)
-        for node in graph:
-            living = [text for text in node.data_inputs if text not in dead]
-            gone = len(node.data_inputs) - len(living)
-            if gone and (node.op != "Merge" or not living) and node.name not in alive:
-                dead.add(node.name)
-        grown = len(dead) > before
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in graph:
+        for text in set(node.data_inputs):
+            readers[text].append(node)
+    waiting = [name if number else f"{name}:1" for name, number in alive.items()]
+    dead: set[str] = set()
+    while waiting:
+        text = waiting.pop()
+        if text in dead:
+            continue
+        dead.add(text)
+        for node in readers[text]:
+            merges = node.op == "Merge" and not dead.issuperset(node.data_inputs)
+            if not merges and node.name not in alive:
+                waiting.append(node.name)
     return dead
