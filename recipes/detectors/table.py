@@ -9,7 +9,6 @@ Detection API's `samples/configs`; without it the second table stays as it is. E
 
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from flatshot.errors import FlatshotError
@@ -26,12 +25,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "detectors.md"
 SIDE = 320
 TEMPLATE = """
 model {{ ssd {{ feature_extractor {{
-  type: "{type}" override_base_feature_extractor_hyperparams: true {pyramid}
+  type: "{type}" override_base_feature_extractor_hyperparams: true
   conv_hyperparams {{ activation: RELU_6 batch_norm {{ scale: true }} }}
 }} }} }}
 """
-# A section that some extractors need.
-BIFPN = "bifpn { min_level: 3 max_level: 7 num_iterations: 3 num_filters: 64 }"
 
 
 def main(arguments: list[str]) -> int:
@@ -68,14 +65,15 @@ def _extractor_rows() -> list[str]:
 
 
 def _cells(name: str, extractor: Extractor) -> list[str]:
-    pyramid = BIFPN if "bifpn" in extractor.takes else ""
-    section = read_pipeline(TEMPLATE.format(type=name, pyramid=pyramid)).model.ssd.feature_extractor
+    section = read_pipeline(TEMPLATE.format(type=name)).model.ssd.feature_extractor
     config = read_extractor(section, Problems(), keras=extractor.keras)
     side = 256 if name.startswith("embedded") else SIDE
+    if "bifpn" in extractor.takes:
+        side = 512  # its seven levels must be halves
     builder = GraphBuilder(None)
     image = builder.placeholder("image", (1, side, side, 3))
     maps = extractor.extract(builder, image, config)
-    what = (import_module(f"{extractors.__name__}.{name}").__doc__ or "").splitlines()[0]
+    what = (extractors.module_of(name).__doc__ or "").splitlines()[0]
     return [
         what.rstrip("."),
         ", ".join(f"{net.shape[1]}x{net.depth}" for net in maps) + _note(side),

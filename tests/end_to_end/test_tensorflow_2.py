@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from flatshot.cli.convert import command
 from flatshot.compiler.compile import Model
 from flatshot.conversion.convert import convert
 from flatshot.errors import ConfigError
@@ -216,3 +218,52 @@ def test_the_other_tensorflows_configuration_is_refused_by_name(data: Path) -> N
 def test_the_model_file_is_read_back(model: Model) -> None:
     """What was written is a model of the same operators."""
     assert len(tflite.read_model(bytes(model.to_bytes())).subgraphs[0].operators) > 50
+
+
+def test_convert_takes_averages_on_demand(trained: dict[str, Path], tmp_path: Path) -> None:
+    """The whole way from the command line, under the names of TensorFlow 2's exporter."""
+    place = str(trained["tiny_fpnlite_train_ema"])
+    models = []
+    for extra in ([], ["--use_moving_averages"]):
+        path = tmp_path / "a.tflite"
+        result = CliRunner().invoke(
+            command,
+            [
+                *("--trained_checkpoint_dir", place, "-o", str(path)),
+                *("--ssd_use_regular_nms", "--max_detections", "auto", *extra),
+            ],
+        )
+        assert result.exit_code == 0, result.output
+        models.append(path.read_bytes())
+    assert models[0] != models[1]
+    assert models[1] == bytes(
+        convert(
+            place,
+            use_moving_averages=True,
+            postprocess={"use_regular_nms": True, "max_detections": "auto"},
+        ).to_bytes()
+    )
+
+
+def test_the_order_of_tensorflow_2_on_demand(graph: Graph, data: Path, family: str) -> None:
+    """Its signature and its list of outputs; the numbers are the same."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    image = families2.normalized(data, family)
+    plain = litert.run(convert(graph).to_bytes(), image)
+    boxes, classes, scores, count = plain
+    model = bytes(convert(graph, output_order="tf2").to_bytes())
+    for found, want in zip(litert.run(model, image), (scores, boxes, count, classes), strict=True):
+        np.testing.assert_array_equal(found, want)
+    runner = Interpreter(model_content=model).get_signature_runner("serving_default")
+    named = runner(input=image)
+    shapes = [named[f"output_{number}"].shape for number in range(4)]
+    assert shapes == [value.shape for value in (count, scores, classes, boxes)]
+
+
+def test_raw_outputs_have_no_order_of_detections(graph: Graph) -> None:
+    """What cannot be honoured is an error, as are averages of a graph."""
+    with pytest.raises(ConfigError, match="order of TensorFlow 2 is one of detections"):
+        convert(graph, cut=True, output_order="tf2")
+    with pytest.raises(ConfigError, match="use_moving_averages is for a checkpoint"):
+        convert(graph, use_moving_averages=True)

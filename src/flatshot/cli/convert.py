@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -27,8 +27,9 @@ _log = logging.getLogger("flatshot")
 @click.option(
     "--input_file",
     "--graph_def_file",
+    "--trained_checkpoint_dir",
     metavar="FILE",
-    help="a frozen graph, .pb or .pbtxt; the same as SOURCE",
+    help="a frozen graph (.pb, .pbtxt) or a checkpoint's folder; the same as SOURCE",
 )
 @click.option(
     "--output_file", "--output", "-o", required=True, metavar="FILE", help="the .tflite to write"
@@ -62,6 +63,13 @@ _log = logging.getLogger("flatshot")
     default=False,
     help="let operators that are not known through; TFLite_Detection_PostProcess always is",
 )
+@click.option(
+    "--output_order",
+    type=click.Choice(["tf1", "tf2"]),
+    default="tf1",
+    show_default=True,
+    help="tf1: boxes, classes, scores, count; tf2: as TensorFlow 2's road, with its signature",
+)
 @quantized_options
 @toco_options
 @export_options
@@ -87,6 +95,7 @@ def command(
     output_arrays: str,
     json_file: str | None,
     allow_custom_ops: bool,
+    output_order: Literal["tf1", "tf2"],
     nms_score_threshold: float | None,
     nms_iou_threshold: float | None,
     **options: Any,
@@ -123,6 +132,8 @@ def command(
         pipeline_config=keywords["pipeline_config"],
         config_override=keywords["config_override"],
         postprocess={**thresholds, **_given(ctx, keywords)},
+        use_moving_averages=keywords["use_moving_averages"],
+        output_order=output_order,
         **quantized,
     )
     if not quantized["inference_type"] and _reads_floats(model):

@@ -16,8 +16,9 @@ _log = logging.getLogger("flatshot")
 @click.argument("checkpoint", required=False, callback=place)
 @click.option(
     "--trained_checkpoint_prefix",
+    "--trained_checkpoint_dir",
     metavar="PREFIX",
-    help="the checkpoint, as DIR/model.ckpt; the same as CHECKPOINT",
+    help="the checkpoint, as DIR/model.ckpt or its folder; the same as CHECKPOINT",
 )
 @click.option(
     "--output_directory",
@@ -49,7 +50,7 @@ def command(
     """Write the frozen graph of a detector: tflite_graph.pb and tflite_graph.pbtxt.
 
     CHECKPOINT is a directory, a prefix (DIR/model.ckpt) or a `checkpoint` file. The flags are those
-    of export_tflite_ssd_graph.py.
+    of export_tflite_ssd_graph.py and export_tflite_graph_tf2.py.
     """
     from flatshot.models.export import export
 

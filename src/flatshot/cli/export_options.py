@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from flatshot.errors import ConfigError
+from flatshot.errors import ConfigError, UnsupportedError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +19,11 @@ def _parse_detections(
         return int(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a number nor 'auto'", ctx, param) from None
+
+
+def _refuse_centernet(ctx: click.Context, param: click.Parameter, value: bool | str | None) -> None:
+    if value:
+        raise UnsupportedError(f"--{param.name} is for CenterNet, which is not built")
 
 
 _OPTIONS = (
@@ -57,6 +62,7 @@ _OPTIONS = (
     ),
     click.option(
         "--use_regular_nms/--nouse_regular_nms",
+        "--ssd_use_regular_nms/--nossd_use_regular_nms",
         default=False,
         help="suppress class by class, not regardless of class  [default: no]",
     ),
@@ -64,6 +70,16 @@ _OPTIONS = (
         "--use_moving_averages/--nouse_moving_averages",
         default=None,
         help="read weights from their moving averages  [default: TF1 as the config says, TF2 no]",
+    ),
+    click.option(
+        "--centernet_include_keypoints/--nocenternet_include_keypoints",
+        default=False,
+        callback=_refuse_centernet,
+        expose_value=False,
+        hidden=True,
+    ),
+    click.option(
+        "--keypoint_label_map_path", callback=_refuse_centernet, expose_value=False, hidden=True
     ),
 )
 NAMES = (

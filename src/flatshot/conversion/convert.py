@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flatshot.compiler.compile import Model, compile_graph
+from flatshot.compiler.output_order import OutputOrder, in_order
 from flatshot.compiler.quantization.inference import Inference, InferenceType
 from flatshot.compiler.quantization.unsigned import UnsignedSettings
 from flatshot.conversion.arrays import mean_whole_detector
@@ -30,6 +31,8 @@ def convert(
     pipeline_config: StrPath | None = None,
     config_override: str = "",
     postprocess: Mapping[str, Any] | None = None,
+    use_moving_averages: bool | None = None,
+    output_order: OutputOrder = "tf1",
     inference_type: str | None = None,
     mean_values: Sequence[float] = (),
     std_values: Sequence[float] = (),
@@ -68,6 +71,10 @@ def convert(
         std_values: the integers between 0 and 1 of each input [128].
         change_concat_input_ranges: whether a concatenation takes the parameters of its first
             input; if not given, as TOCO if `inference_type` is given, else not.
+        use_moving_averages: of a checkpoint: trained weights or their averages; if not given, as
+            the official exporter does.
+        output_order: of the four detections: boxes, classes, scores, count (`tf1`), or as
+            TensorFlow 2's converter lists and names them (`tf2`).
         default_ranges: least and largest number of tensors whose range training did not find.
 
     Raises:
@@ -94,7 +101,13 @@ def convert(
     )
     # As many detections as the source says; `export` alone has the official default of 10.
     settings = {"max_detections": AUTO, **(postprocess or {})}
-    graph = open_source(source, pipeline_config, config_override=config_override, settings=settings)
+    graph = open_source(
+        source,
+        pipeline_config,
+        config_override=config_override,
+        settings=settings,
+        use_moving_averages=use_moving_averages,
+    )
     changes = without_auto(settings)
     exported = is_exported(graph)
     if (
@@ -120,8 +133,9 @@ def convert(
         _refuse_for_arrays(pipeline_config=pipeline_config, postprocess=checked(changes))
     else:
         pipeline = load_pipeline(pipeline_config, config_override) if pipeline_config else None
-        return _cut_and_compile(graph, pipeline, input_shapes, changes, arguments)
-    return compile_graph(graph, input_shapes=input_shapes, **arguments)
+        model = _cut_and_compile(graph, pipeline, input_shapes, changes, arguments)
+        return in_order(model, output_order)
+    return in_order(compile_graph(graph, input_shapes=input_shapes, **arguments), output_order)
 
 
 def _cut_and_compile(

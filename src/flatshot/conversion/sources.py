@@ -34,6 +34,7 @@ def open_source(
     *,
     config_override: str = "",
     settings: Mapping[str, Any] | None = None,
+    use_moving_averages: bool | None = None,
 ) -> Graph:
     """The graph of a source, frozen; a checkpoint is exported.
 
@@ -44,6 +45,7 @@ def open_source(
         config_override: text merged over the configuration as protobuf merges.
         settings: of the post-processing, by option key or keyword, for an exporter to know; only
             of a checkpoint are they in the graph that comes back.
+        use_moving_averages: of a checkpoint, as `flatshot.export` takes it.
 
     Raises:
         ConfigError: a configuration is given for a graph that is exported already, or does not fit
@@ -57,8 +59,11 @@ def open_source(
             source,
             pipeline_config,
             config_override=config_override,
+            use_moving_averages=use_moving_averages,
             **_export_arguments(settings or {}),
         )
+    if use_moving_averages is not None:
+        raise ConfigError("use_moving_averages is for a checkpoint: a graph has one set of weights")
     graph = name_parts(source if isinstance(source, Graph) else load_graph(source))
     if is_exported(graph) and (pipeline_config or config_override):
         raise ConfigError(

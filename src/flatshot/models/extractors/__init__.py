@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 
 from flatshot.models.builder import GraphBuilder, Tensor
 from flatshot.models.config.extractor import WHERE, FeatureExtractorConfig
@@ -105,8 +106,13 @@ def _modules() -> dict[str, str]:
 
 def load_extractor(type_name: str) -> Extractor:
     """The extractor `type_name`, one of `known_extractors()`."""
-    extractor: Extractor = import_module(f"{__name__}.{_modules()[type_name]}").EXTRACTOR
+    extractor: Extractor = module_of(type_name).EXTRACTOR
     return extractor
+
+
+def module_of(type_name: str) -> ModuleType:
+    """The file of the extractor `type_name`, one of `known_extractors()`."""
+    return import_module(f"{__name__}.{_modules()[type_name]}")
 
 
 def look_up(type_name: str, problems: Problems) -> Extractor | None:
