@@ -118,3 +118,13 @@ def test_attributes_that_cannot_be_written_are_not_read(attr: str) -> None:
     except FlatshotError:
         return
     graph.to_bytes()
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+def test_a_node_that_is_not_there_is_named(shaped: bool) -> None:
+    """Also where shapes are worked out on the way."""
+    nodes = [placeholder(1, 4), node("y", "AddV2", "x", "gone"), node("out", "Relu", "y")]
+    if shaped:
+        nodes += [node("s", "Shape", "y"), node("r", "Reshape", "out", "s")]
+    with pytest.raises(GraphError, match="'y' reads 'gone', which is not in the graph"):
+        flatshot.convert(Graph(tuple(nodes)), output_arrays=["r" if shaped else "out"])

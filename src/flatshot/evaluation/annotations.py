@@ -141,6 +141,8 @@ def _whole(value: object) -> int | None:
         return int(match[1]) if match else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    if isinstance(value, int):
+        return value
     return int(value) if math.isfinite(value) and value == int(value) else None
 
 

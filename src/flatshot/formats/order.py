@@ -18,7 +18,7 @@ def sort_nodes(
         sources: the names of the nodes that a node reads.
 
     Raises:
-        GraphError: nodes wait for each other.
+        GraphError: nodes wait for each other, or for one that is not there.
     """
     done: set[str] = set()
     entered: set[str] = set()
@@ -32,6 +32,8 @@ def sort_nodes(
                 continue
             node = graph.by_name[name]
             waiting = [source for source in sources(node) if source not in done]
+            for missing in (source for source in waiting if source not in graph.by_name):
+                raise GraphError(f"node {name!r} reads {missing!r}, which is not in the graph")
             if not waiting:
                 stack.pop()
                 done.add(name)
