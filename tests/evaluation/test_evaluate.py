@@ -149,11 +149,11 @@ def test_a_failing_model_ends_the_run(grey: CocoDataset, monkeypatch: pytest.Mon
 
 
 def test_progress_reaches_the_end(grey: CocoDataset) -> None:
-    """One call before each pass, then one an image."""
+    """One call before each pass, then one an image; the latency's pass is the last."""
     calls: list[Progress] = []
     evaluate(planned(), grey, repetitions=2, progress=calls.append)
     assert [(call.repetition, call.done) for call in calls] == [
-        (number, done) for number in (1, 2) for done in range(7)
+        (number, done) for number in (1, 2, 0) for done in range(7)
     ]
     assert {call.image.name for call in calls if call.image} == {i.name for i in grey.images}
 

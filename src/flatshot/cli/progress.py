@@ -27,8 +27,8 @@ def image_progress(verbose: bool = False) -> Iterator["Callable[[Progress], None
 
 
 def _say_image(progress: "Progress") -> None:
-    if progress.image is None or progress.outcome is None:
-        return
+    if progress.image is None or progress.outcome is None or not progress.repetition:
+        return  # a pass begins, or each image is looked at once more for its latency
     outcome = progress.outcome
     if outcome.error is not None:
         return  # the library has said so
@@ -65,7 +65,8 @@ def _bar() -> Iterator["Callable[[Progress], None]"]:
 
         def update(progress: "Progress") -> None:
             if progress.repetition not in tasks:
-                name = "images" if progress.repetition == 1 else f"pass {progress.repetition}"
+                names = {0: "latency", 1: "images"}
+                name = names.get(progress.repetition, f"pass {progress.repetition}")
                 tasks[progress.repetition] = bar.add_task(
                     name, total=progress.total, completed=progress.done, rate=""
                 )

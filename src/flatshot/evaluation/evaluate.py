@@ -96,7 +96,7 @@ def evaluate(
         fresh = len(images) - len(outcomes)
         loop = _first_pass(team, images, outcomes, journal, progress)
     again = [_repeat(team, images, number, progress) for number in range(2, repetitions + 1)]
-    latency = look_alone(detector, images[:latency_images])
+    latency = look_alone(detector, images[:latency_images], progress)
     options = {
         "categories": matching.by,
         "threads": detector.threads,
@@ -160,11 +160,20 @@ def known(journal: Journal | None, images: Sequence[DatasetImage]) -> dict[int, 
     return found
 
 
-def look_alone(detector: Detector, images: Sequence[DatasetImage]) -> list[Outcome]:
+def look_alone(
+    detector: Detector, images: Sequence[DatasetImage], progress: OnProgress | None = None
+) -> list[Outcome]:
     """The outcomes of `images`, one at a time, after a few that warm up."""
+    if progress and images:
+        progress(Progress(0, len(images), 0, None, None))
     for image in images[:WARM_UP_IMAGES]:
         look(detector, image)
-    return [look(detector, image) for image in images]
+    outcomes = []
+    for number, image in enumerate(images, 1):
+        outcomes.append(look(detector, image))
+        if progress:
+            progress(Progress(number, len(images), 0, image, outcomes[-1]))
+    return outcomes
 
 
 def _first_pass(

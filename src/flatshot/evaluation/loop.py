@@ -26,7 +26,8 @@ class Progress:
     Attributes:
         done: images behind us, those of the journal included.
         total: images of this pass.
-        repetition: which pass over the images, from 1.
+        repetition: which pass over the images, from 1; 0 is the one for the latency, one image at a
+            time, which comes last.
         image: the image just finished, or None at the beginning of a pass.
         outcome: what was found on it, or None likewise.
     """

@@ -89,7 +89,7 @@ class SharedPass:
             found, measured = self._look(journals, progress)
         operator = {one: self._operator(one) for one in self._changes}
         for number in threads:
-            latency = self._latency(number)
+            latency = self._latency(number, progress)
             for group, outcomes, uid in zip(self._groups, found, uids, strict=True):
                 for settings in group.members:
                     result = conclude(
@@ -173,18 +173,25 @@ class SharedPass:
             "repetitions": 1,
         }
 
-    def _latency(self, threads: int) -> dict[PostProcessSettings, list[Outcome]]:
+    def _latency(
+        self, threads: int, progress: OnProgress | None
+    ) -> dict[PostProcessSettings, list[Outcome]]:
         """Each settings' outcomes of a few images, one at a time, on so many threads."""
         detector = self._base.fork(threads)
         finishers = {one: self._base.with_settings(one) for one in self._changes}
         for image in self._images[:WARM_UP_IMAGES]:
             look(detector, image)
         found: dict[PostProcessSettings, list[Outcome]] = {one: [] for one in finishers}
-        for image in self._images[:LATENCY_IMAGES]:
+        images = self._images[:LATENCY_IMAGES]
+        if progress:
+            progress(Progress(0, len(images), 0, None, None))
+        for number, image in enumerate(images, 1):
             seen = see(detector, image)
             if not isinstance(seen, Outcome):
                 for settings, finisher in finishers.items():
                     found[settings].append(finish(finisher, seen))
+            if progress:
+                progress(Progress(number, len(images), 0, image, None))
         return found
 
     def _operator(self, settings: PostProcessSettings) -> float | None:
