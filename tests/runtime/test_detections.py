@@ -1,9 +1,15 @@
 """What a detector found, and ways to pick from it."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from flatshot.runtime.detections import Detections
+from flatshot.runtime.detector import Detector
+from tests.runtime.tiny import Tiny
 
 
 def three() -> Detections:
@@ -63,3 +69,53 @@ def test_what_cannot_be(change: dict[str, object], message: str) -> None:
     parts = {"boxes": found.boxes, "scores": found.scores, "classes": found.classes}
     with pytest.raises(ValueError, match=message):
         Detections(**(parts | change))  # type: ignore[arg-type]
+
+
+def test_a_short_repr_a_dictionary_and_a_table() -> None:
+    """What a terminal, a JSON file and a notebook show; names are escaped."""
+    found = Detections(
+        np.zeros((7, 4), np.float32),
+        np.linspace(0.9, 0.3, 7, dtype=np.float32),
+        np.arange(7),
+        tuple("<abcdef"),
+    )
+    assert repr(found) == "<Detections: < 0.90, a 0.80, b 0.70, c 0.60, d 0.50, 2 more>"
+    assert repr(found[:0]) == "<Detections: none>"
+    content = found.to_dict()
+    assert json.loads(json.dumps(content)) == content
+    assert content["names"] == list("<abcdef")
+    table = found._repr_html_()
+    assert "<td>&lt;</td><td>0.900</td>" in table
+    assert Detections(
+        np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([4])
+    ).to_dict()["names"] == ["class 4"]
+
+
+def test_draw_takes_what_the_detector_takes(tmp_path: Path) -> None:
+    """A path, an array in either order of channels, a Pillow image: the same picture."""
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = Detections(
+        np.array([[0.1, 0.1, 0.8, 0.9]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
+    )
+    pictures = [
+        found.draw(pixels),
+        found.draw(tmp_path / "a.png"),
+        found.draw(Image.fromarray(pixels)),
+        found.draw(pixels[:, :, ::-1], bgr=True),
+    ]
+    for picture in pictures:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(pictures[0]))
+    assert (np.asarray(pictures[0]) != pixels).any()
+
+
+def test_the_detector_takes_pillow_images_and_bgr() -> None:
+    """With the detections of the array; photos upright."""
+    detector = Detector(Tiny().bytes())
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    plain = detector(pixels)
+    for found in (detector(Image.fromarray(pixels)), detector(pixels[:, :, ::-1], bgr=True)):
+        np.testing.assert_array_equal(found.boxes, plain.boxes)
+        np.testing.assert_array_equal(found.scores, plain.scores)
+    grey = Image.fromarray(pixels[:, :, 0])
+    assert detector.load(grey).shape == (40, 60, 3)

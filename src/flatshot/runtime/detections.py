@@ -1,6 +1,7 @@
 """What a detector found in one image."""
 
 import dataclasses
+import html
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,11 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+# So many detections are told by `repr`.
+_SHOWN = 5
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The objects found in one image, best first.
 
@@ -65,3 +68,45 @@ class Detections:
         """
         scale = np.array([width, height, width, height], np.float64)
         return self.boxes[:, [1, 0, 3, 2]].astype(np.float64) * scale
+
+    def name(self, index: int) -> str:
+        """The name of the class of detection `index`; "class 17" without labels."""
+        return self.names[index] if self.names is not None else f"class {self.classes[index]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The detections as JSON values: lists by attribute; boxes as parts of the image."""
+        return {
+            "boxes": self.boxes.tolist(),
+            "scores": self.scores.tolist(),
+            "classes": self.classes.tolist(),
+            "names": [self.name(index) for index in range(len(self))],
+        }
+
+    def draw(self, image: Any, *, bgr: bool = False) -> Any:
+        """A Pillow image with the boxes drawn into a copy of `image`; see `Detector.__call__`.
+
+        Raises:
+            FileError, ImageError: `image` cannot be read.
+        """
+        from PIL import Image
+
+        from flatshot.runtime.drawing import draw
+        from flatshot.runtime.sources import to_pixels
+
+        return Image.fromarray(draw(to_pixels(image, bgr=bgr), self))
+
+    def __repr__(self) -> str:
+        shown = [f"{self.name(i)} {self.scores[i]:.2f}" for i in range(min(len(self), _SHOWN))]
+        more = [f"{len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        return f"<Detections: {', '.join(shown + more) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        """A table, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{html.escape(self.name(i))}</td><td>{self.scores[i]:.3f}</td>"
+            + "".join(f"<td>{value:.3f}</td>" for value in self.boxes[i].tolist())
+            + "</tr>"
+            for i in range(len(self))
+        )
+        head = "".join(f"<th>{n}</th>" for n in ("class", "score", "ymin", "xmin", "ymax", "xmax"))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from flatshot.errors import ConfigError, ImageError, ModelError
+from flatshot.errors import ConfigError, ModelError
 from flatshot.formats.files import StrPath, read_bytes
 from flatshot.formats.postprocess import PostProcessSettings
 from flatshot.runtime import fitting, images, nms
@@ -24,10 +24,10 @@ from flatshot.runtime.images import RESIZE_MODES, Pixels, Resize
 from flatshot.runtime.labels import Labels
 from flatshot.runtime.orientation import Orient
 from flatshot.runtime.origins import origins
+from flatshot.runtime.sources import Image, to_pixels
 from flatshot.runtime.verifier import trial
 from flatshot.runtime.verifier.structure import fit_postprocess
 
-Image = StrPath | bytes | npt.NDArray[np.uint8]
 Raw = tuple[npt.NDArray[Any], ...]
 
 _LOG = logging.getLogger("flatshot")
@@ -193,31 +193,25 @@ class Detector:
         twin.settings = fitting.settings_in_force(self._anatomy, settings, {})
         return twin
 
-    def __call__(self, image: Image) -> Detections:
-        """The objects in `image`: a path, the bytes of an image file, or (h, w, 3) uint8 RGB.
+    def __call__(self, image: Image, *, bgr: bool = False) -> Detections:
+        """The objects in `image`.
+
+        It is a path, the bytes of an image file, (h, w, 3) uint8 RGB (or BGR, with `bgr`), or a
+        Pillow image. Photos are turned upright first, and boxes are those of what is shown.
 
         Raises:
             FileError: the file cannot be read.
             ImageError: it is no image, or damaged.
             ModelError: the operator fails on this image.
         """
-        return self.finish(self.network(self.prepare(self.load(image))))
+        return self.finish(self.network(self.prepare(self.load(image, bgr=bgr))))
 
-    def load(self, image: Image, orient: Orient = "upright") -> Pixels:
+    def load(self, image: Image, orient: Orient = "upright", *, bgr: bool = False) -> Pixels:
         """The pixels of `image`, (h, w, 3) uint8 RGB; see `__call__` for what it may be.
 
         Files are turned by their EXIF data as `orient` says, see `images.decode`.
         """
-        if isinstance(image, bytes):
-            return images.decode(image, orient)
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                raise ImageError(
-                    f"an image as an array must be uint8 (height, width, 3), not {image.dtype} "
-                    f"{image.shape}"
-                )
-            return image
-        return images.load(image, orient)
+        return to_pixels(image, orient, bgr)
 
     def prepare(self, pixels: Pixels) -> npt.NDArray[Any]:
         """The network's input for (h, w, 3) uint8 pixels: resized and normalised, `input_shape`.

@@ -34,8 +34,9 @@ from flatshot.formats.files import StrPath, read_bytes
 from flatshot.formats.graphdef import Graph as GraphDef
 from flatshot.formats.tflite import TensorType, TFLiteModel
 from flatshot.runtime.calibration import calibrate
-from flatshot.runtime.detector import Detector, Image
+from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import packed_labels
+from flatshot.runtime.sources import Image
 from flatshot.version import VERSION
 
 _log = logging.getLogger("flatshot")
