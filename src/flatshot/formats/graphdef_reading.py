@@ -177,25 +177,30 @@ def _read_function(message: Any, filling: _Filling) -> Function:
         implements = _read_attr("func", message.attr["_implements"].func, filling)
     return Function(
         arguments=tuple(each.name for each in message.signature.input_arg),
-        nodes=tuple(_read_node(node, filling) for node in message.node_def),
+        nodes=tuple(_read_node(node, filling, _NOTES) for node in message.node_def),
         results=tuple(results),
         implements=implements if isinstance(implements, Call) else None,
     )
 
 
-def _read_node(node: Any, filling: _Filling) -> Node:
+def _read_node(node: Any, filling: _Filling, without: Sequence[str] = ()) -> Node:
     try:
-        attrs = _read_attrs(node, filling)
+        attrs = _read_attrs(node, filling, without)
     except FormatError as error:
         raise FormatError(f"node {node.name!r}, {error}") from error
     return Node(node.name, node.op, tuple(node.input), attrs)
 
 
-def _read_attrs(message: Any, filling: _Filling) -> dict[str, Attr]:
+# What TensorFlow noted of shapes as it traced a function: half of the attributes in one, and of no
+# use, for they are worked out anew.
+_NOTES = ("_output_shapes",)
+
+
+def _read_attrs(message: Any, filling: _Filling, without: Sequence[str] = ()) -> dict[str, Attr]:
     attrs = {}
     for key, value in message.attr.items():
         kind = value.WhichOneof("value")
-        if kind is None or kind == "placeholder":
+        if kind is None or kind == "placeholder" or key in without:
             continue
         try:
             attrs[key] = _read_attr(kind, getattr(value, kind), filling)
