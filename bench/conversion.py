@@ -4,6 +4,7 @@ The checkpoints are full-width detectors with 90 classes, written on the spot: S
 MB), and the same with a feature pyramid and a shared head at 640 x 640 (49 MB). The baseline is
 what no converter in Python can do without: a process that imports NumPy and LiteRT's schema, and
 copies the checkpoint from file to file. Runs alternate; a row is the ratio of the medians.
+`FLATSHOT_TEST_DATA=DIR` adds a SavedModel of TensorFlow 2, against the checkpoint it was made from.
 """
 
 import os
@@ -58,6 +59,8 @@ def main() -> None:
     _measure("V1 300", FULL_WIDTH)
     size = _measure("V1 FPN 640", FEATURE_PYRAMID)
     row("V1 FPN 640: bytes of the file", size / LARGEST_PYRAMID, "<= 1", f"{size / 1e6:.1f} MB")
+    if data := os.environ.get("FLATSHOT_TEST_DATA"):
+        _measure_saved_model(Path(data) / "families2")
 
 
 def _measure(name: str, pipeline: str) -> int:
@@ -89,6 +92,28 @@ def _measure(name: str, pipeline: str) -> int:
         f"{(peaks[2] - peaks[1]) / 1e6:.0f} MB against {size / 1e6:.1f} MB",
     )
     return made
+
+
+def _measure_saved_model(families: Path) -> None:
+    """Print the row of a SavedModel of TensorFlow 2, against its checkpoint."""
+    name = "ssd_mobilenet_v2_320x320_coco17"
+    with tempfile.TemporaryDirectory() as folder:
+        build = [sys.executable, "-B", str(families / "build2.py"), str(families / name), folder]
+        for flags in ((), ("--saved",)):
+            subprocess.run([*build, *flags], check=True, capture_output=True)
+        out = Path(folder) / "out.tflite"
+        convert = [sys.executable, "-m", "flatshot", "convert", "-o", str(out)]
+        rounds = [
+            [_run([*convert, place])[0] for place in (folder, f"{folder}/saved_model")]
+            for _ in range(ROUNDS)
+        ]
+    checkpoint, saved = (statistics.median(times) for times in zip(*rounds, strict=True))
+    row(
+        "TensorFlow 2, V2 300: SavedModel, against its checkpoint",
+        saved / checkpoint,
+        "<= 3",
+        f"{saved * 1000:.0f} ms against {checkpoint * 1000:.0f} ms",
+    )
 
 
 def _run(command: list[str]) -> tuple[float, int]:

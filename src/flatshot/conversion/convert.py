@@ -17,7 +17,7 @@ from flatshot.formats.graphdef import Graph
 from flatshot.formats.pipeline import Pipeline, load_pipeline
 from flatshot.formats.postprocess import checked
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 
 def convert(
@@ -115,7 +115,7 @@ def convert(
         and (input_arrays or output_arrays)
         and mean_whole_detector(graph, input_arrays, output_arrays)
     ):
-        _LOG.warning(
+        _log.warning(
             "the arrays name the whole detector: it is cut between its preprocessing and its "
             "post-processing, as without them"
         )

@@ -15,7 +15,7 @@ from flatshot.evaluation.annotations import Annotations, GroundTruth, parse_anno
 from flatshot.evaluation.whereabouts import Whereabouts, annotation_file, find_images
 from flatshot.formats.files import StrPath, is_directory, is_file, read_bytes
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,19 @@ class CocoDataset:
         file = self.annotations.name
         if found.moved:
             first = found.moved[0]
-            LOG.warning(
+            _log.warning(
                 "%d of the %d images that %s lists are found in %s by the end of their listed "
                 "names (first: %s as %s)",
                 *(len(found.moved), len(content.names), file, self.folder, content.names[first]),
                 found.paths[first].relative_to(self.folder),
             )
         if self.missing:
-            LOG.warning(
+            _log.warning(
                 "%d of the images that %s lists are not in %s and are left out (first: %s)",
                 *(len(self.missing), file, self.folder, self.missing[0]),
             )
         for reason, number in self.skipped.items():
-            LOG.warning("%d annotations of %s left out: %s", number, file, reason)
+            _log.warning("%d annotations of %s left out: %s", number, file, reason)
 
 
 def _home_of(file: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from flatshot.evaluation.annotations import GroundTruth
 from flatshot.evaluation.metrics import FloatArray
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 # An AP that no working detector has on what it was trained for.
 _NOTHING = 0.01
@@ -48,7 +48,7 @@ def report(
     hits = _hits(truth, rows)
     if hits.any_class >= max(_LEAST, 0.1 * hits.objects) and hits.any_class > 2 * hits.own_class:
         (found, really), count = hits.pairs.most_common(1)[0]
-        LOG.warning(
+        _log.warning(
             "%d of %d objects are boxed and only %d of them under their own category: the "
             "categories seem to be numbered in another way (what is found as category %d, %r, is "
             "mostly category %d, %r: %d times)",
@@ -56,7 +56,7 @@ def report(
             *(found, categories.get(found, "none"), really, categories.get(really), count),
         )
     elif 0 <= average < _NOTHING:
-        LOG.warning(
+        _log.warning(
             "mAP is near 0: of %d objects %d are boxed, %d under their own category; are the "
             "model, its normalisation, the data set's box format (x, y, width, height in pixels) "
             "and the images those that belong together?",

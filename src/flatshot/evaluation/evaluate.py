@@ -24,7 +24,7 @@ from flatshot.runtime.detector import Detector
 
 __all__ = ["Progress", "Result", "evaluate"]
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 # Enough for a steady median and a rough 99th percentile, in a few seconds.
 LATENCY_IMAGES = 100
@@ -150,7 +150,7 @@ def known(journal: Journal | None, images: Sequence[DatasetImage]) -> dict[int, 
         if image.id in found and found[image.id].stamp != stamp(image.path)
     ]
     if changed:
-        LOG.warning(
+        _log.warning(
             "%d images have changed since the journal was written and run again; the first: %s",
             len(changed),
             changed[0].name,
@@ -192,7 +192,7 @@ def _first_pass(
             if journal is not None:
                 journal.add(outcome)
             if outcome.error is not None:
-                LOG.warning("left out: %s", outcome.error)
+                _log.warning("left out: %s", outcome.error)
     return time.perf_counter() - begin
 
 

@@ -29,7 +29,7 @@ from flatshot.evaluation.outcome import Outcome
 from flatshot.formats.files import StrPath
 from flatshot.formats.json_text import parse_json
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 FORMAT = "flatshot-journal-2"
 SYNC_SECONDS = 1.0
@@ -116,7 +116,7 @@ class Journal:
             self._check_header(lines[0], first)
             damaged = sum(not self._take(line) for line in lines[1:])
             if damaged:
-                LOG.warning("%d damaged lines of %s: their images run again", damaged, self.path)
+                _log.warning("%d damaged lines of %s: their images run again", damaged, self.path)
             self._cut(end)
         if not self.uid:
             self.uid = secrets.token_hex(16)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from flatshot.errors import ConfigError
 from flatshot.runtime.labels import Labels
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 By = Literal["auto", "number", "name", "order"]
 BY: tuple[By, ...] = ("auto", "number", "name", "order")
@@ -129,14 +129,14 @@ def _report_names(
 ) -> None:
     moved = [index for index, identity in sorted(table.items()) if identity != index + 1]
     if moved:
-        LOG.warning(
+        _log.warning(
             "categories are matched by name, for the data set numbers them otherwise (class %d %r "
             "is category %d): %d of the model's %d names are in the data set",
             *(moved[0], named[moved[0]], table[moved[0]], len(table), len(named)),
         )
     without = [name for identity, name in categories.items() if identity not in table.values()]
     if without:
-        LOG.warning(
+        _log.warning(
             "%d of the %d categories are no class of the model, whose objects count as missed "
             "(first: %r)",
             *(len(without), len(categories), without[0]),
@@ -148,7 +148,7 @@ def _report_other_names(
 ) -> None:
     both = sum(1 for index in named if index + 1 in categories)
     first = other[0]
-    LOG.warning(
+    _log.warning(
         "%d of %d classes have another name in the data set (%r is %r there): the figures compare "
         "numbers, not names; categories='name' (--categories name) compares names",
         *(len(other), both, named[first], categories[first + 1]),
@@ -160,19 +160,19 @@ def _report_numbers(classes: int, categories: Mapping[int, str], used: set[int])
     advice = "give the model's names (--labels), or --categories order where both have one order"
     last = max(categories)
     if 0 in used:
-        LOG.warning(
+        _log.warning(
             "the data set numbers its categories from 0 (%r), a model's classes from 1: the "
             "figures compare the wrong ones; %s",
             *(categories[0], advice),
         )
     elif last > classes:
-        LOG.warning(
+        _log.warning(
             "category ids go up to %d and the model has %d classes: those beyond are never found; "
             "%s",
             *(last, classes, advice),
         )
     elif last < _ENOUGH * classes:
-        LOG.warning(
+        _log.warning(
             "category ids end at %d and the model has %d classes: they may be numbered otherwise; "
             "%s",
             *(last, classes, advice),

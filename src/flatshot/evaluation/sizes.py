@@ -10,7 +10,7 @@ from flatshot.evaluation.annotations import GroundTruth
 from flatshot.evaluation.dataset import DatasetImage
 from flatshot.evaluation.outcome import Outcome
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 # Boxes may touch the edge, and tools round.
 _TOLERANCE = 1.5
@@ -46,7 +46,7 @@ def settle(
     stored = {key: (one.width, one.height) for key, one in other.items()}
     follow = _score(truth, sizes) < _score(truth, stored) and not _swapped(sizes, stored)
     first = next(iter(other))
-    LOG.warning(
+    _log.warning(
         "%d of %d images have another size than the annotation file lists (first: %s has %d x %d, "
         "listed %d x %d): boxes are taken in the %s",
         *(len(other), len(outcomes), listed[first].name, *stored[first], *sizes[first]),

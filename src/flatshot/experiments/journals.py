@@ -13,7 +13,7 @@ from typing import Any
 
 from flatshot.home import home
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 # `--resume` without a file: go on with the newest unfinished run of the same settings.
 NEWEST = "<newest>"
@@ -57,16 +57,16 @@ def journal_place(header: Mapping[str, Any], resume: str | None = None) -> Place
     if resume == NEWEST:
         if left:
             return Place(left[-1], own=True)
-        LOG.info("no unfinished run of this model, data set and settings: starting a new one")
+        _log.info("no unfinished run of this model, data set and settings: starting a new one")
     elif left:
-        LOG.info("an unfinished run of these settings is kept: --resume would go on with it")
+        _log.info("an unfinished run of these settings is kept: --resume would go on with it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
     except OSError:
         writable = False
     if not writable and resume is None:
-        LOG.warning("this run cannot be resumed: %s cannot be written; set FLATSHOT_HOME", folder)
+        _log.warning("this run cannot be resumed: %s cannot be written; set FLATSHOT_HOME", folder)
         return Place(None, own=True)
     _sweep(folder)
     return Place(folder / f"{key}-{os.urandom(4).hex()}.journal", own=True)

@@ -30,7 +30,7 @@ LATENCY_IMAGES = 40
 # Images that the model's own operator is timed on: with a low threshold it takes its time.
 OPERATOR_IMAGES = 10
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 Found = list[dict[int, Outcome]]
 
@@ -133,7 +133,7 @@ class SharedPass:
                     if journal is not None:
                         journal.add(outcome)
                 if outcomes[0].error is not None:
-                    LOG.warning("left out: %s", outcomes[0].error)
+                    _log.warning("left out: %s", outcomes[0].error)
                 if progress:
                     progress(Progress(number, len(images), 1, image, outcomes[0]))
         loop = time.perf_counter() - begin

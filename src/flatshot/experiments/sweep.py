@@ -16,7 +16,7 @@ from flatshot.evaluation.loop import OnProgress
 from flatshot.experiments.grid import Asked, Grid, Swept
 from flatshot.experiments.shared_pass import LATENCY_IMAGES, SharedPass
 
-LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 
 def sweep(
@@ -78,8 +78,8 @@ def warnings_once() -> Iterator[None]:
         said.add(message)
         return fresh
 
-    LOG.addFilter(new)
+    _log.addFilter(new)
     try:
         yield
     finally:
-        LOG.removeFilter(new)
+        _log.removeFilter(new)

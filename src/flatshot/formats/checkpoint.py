@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -46,6 +46,16 @@ class Variable:
         if self.data_type is DataType.DT_BFLOAT16:
             return np.dtype(np.float32)
         return NUMPY_TYPES.get(self.data_type, np.dtype(object))
+
+
+class Variables(Protocol):
+    """Where the values of variables come from: a checkpoint, or a test."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a variable of this name."""
+
+    def read(self, name: str) -> Array:
+        """The value of a variable that is there."""
 
 
 class Checkpoint(Mapping[str, Variable]):

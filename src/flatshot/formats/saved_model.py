@@ -9,15 +9,15 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from flatshot.errors import FileError, FormatError, GraphError, UnsupportedError
 from flatshot.formats import files, graphdef, protobuf
-from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.checkpoint import Checkpoint, Variables
 from flatshot.formats.files import StrPath
-from flatshot.formats.graphdef import Array, Graph, Node
+from flatshot.formats.graphdef import Graph, Node
 from flatshot.formats.inlining import inline, inline_call
 from flatshot.formats.object_graph import load_object_graph
 
@@ -28,16 +28,6 @@ _DETECTIONS = ("detection_boxes", "detection_scores", "detection_classes", "num_
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 # The signature that exporters of TensorFlow 2 give, if there are others.
 _SIGNATURE = "serving_default"
-
-
-class Variables(Protocol):
-    """Where the values of variables come from."""
-
-    def __contains__(self, name: object) -> bool:
-        """Whether there is a variable of this name."""
-
-    def read(self, name: str) -> Array:
-        """The value of a variable that is there."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ import numpy as np
 
 from flatshot.errors import FileError, FlatshotError
 from flatshot.formats import files
-from flatshot.formats.checkpoint import Checkpoint, Variable
+from flatshot.formats.checkpoint import Checkpoint, Variable, Variables
 from flatshot.formats.checkpoint_place import find_config
 from flatshot.formats.files import StrPath
 from flatshot.formats.object_graph import is_object_based
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.inspection.configurations import describe_config
 from flatshot.inspection.description import Inspection, TensorInfo
-from flatshot.models.builder import Variables
 from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.models.export import build_graph
 from flatshot.models.trained import trained_variables

@@ -7,22 +7,12 @@ A frozen variable is a constant under the variable's name, read through an ident
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from flatshot.errors import ConfigError, GraphError
+from flatshot.formats.checkpoint import Variables
 from flatshot.formats.graphdef import FLOAT, Array, Attr, DataType, Graph, Node, Shape
-
-
-class Variables(Protocol):
-    """Where the values of variables come from: a checkpoint, or a test."""
-
-    def __contains__(self, name: object) -> bool:
-        """Whether there is a variable of this name."""
-
-    def read(self, name: str) -> Array:
-        """The value of a variable that is there."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from flatshot.errors import ConfigError
 from flatshot.formats import normalization
-from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.checkpoint import Checkpoint, Variables
 from flatshot.formats.checkpoint_place import find_config
 from flatshot.formats.detector_graph import (
     ANCHORS,
@@ -25,7 +25,7 @@ from flatshot.formats.files import StrPath
 from flatshot.formats.graphdef import Attr, DataType, Graph, Node
 from flatshot.formats.pipeline import load_pipeline
 from flatshot.models import anchors, heads, keras_names
-from flatshot.models.builder import GraphBuilder, Tensor, Variables
+from flatshot.models.builder import GraphBuilder, Tensor
 from flatshot.models.detection_config import DetectionConfig, read_config
 from flatshot.models.extractors import SYMMETRIC, Pixels, load_extractor
 from flatshot.models.quantization_aware import rewrite_for_quantization

@@ -3,9 +3,8 @@
 import logging
 
 from flatshot.errors import ConfigError
-from flatshot.formats.checkpoint import Checkpoint
+from flatshot.formats.checkpoint import Checkpoint, Variables
 from flatshot.formats.object_graph import is_object_based
-from flatshot.models.builder import Variables
 from flatshot.models.detection_config import DetectionConfig
 from flatshot.models.extractors import load_extractor
 from flatshot.models.keras_names import AVERAGE, KerasVariables

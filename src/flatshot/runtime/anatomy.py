@@ -20,7 +20,7 @@ from flatshot.runtime.verifier.structure import verify
 Floats = npt.NDArray[np.float32]
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 _INPUT_TYPES = (TensorType.FLOAT32, TensorType.UINT8, TensorType.INT8)
 _RAW_TYPES = _INPUT_TYPES
 
@@ -114,7 +114,7 @@ def _normalization(
             model_metadata.read_model_metadata(content.tobytes()), channels
         )
     except FormatError as error:
-        _LOG.warning("the input is taken for 2/255 x - 1, for its metadata is damaged: %s", error)
+        _log.warning("the input is taken for 2/255 x - 1, for its metadata is damaged: %s", error)
         return None
     return None if told is None or told.is_usual else told.scale_and_offset
 

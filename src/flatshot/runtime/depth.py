@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from flatshot.errors import ImageError
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 _SAVE = "save the image with 8 or 16 bits a channel"
 # Pillow keeps 16-bit grey of some formats in 32-bit numbers.
 _SIXTEEN_BITS = {"PNG", "PPM", "JPEG2000"}
@@ -45,7 +45,7 @@ def _of_sixteen_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if low < 0 or high > 0xFFFF:
         raise ImageError(f"grey pixels from {low} to {high} are more than 16 bits: {_SAVE}")
     if 0 < high < _DARK:
-        _LOG.warning(
+        _log.warning(
             "a 16-bit image uses only %d of its 65536 levels and is all but black: scale it first",
             high + 1,
         )

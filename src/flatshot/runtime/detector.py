@@ -30,7 +30,7 @@ from flatshot.runtime.verifier.structure import fit_postprocess
 
 Raw = tuple[npt.NDArray[Any], ...]
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 
 @runtime_checkable
@@ -133,7 +133,7 @@ class Detector:
         if self.postprocess == "op":
             self._outputs = self._anatomy.operator_outputs
             if self.threads > 1 and self.settings.use_regular_nms:
-                _LOG.warning(
+                _log.warning(
                     "LiteRT's operator loses class %d when it suppresses per class on %d threads; "
                     "postprocess='numpy' or one thread finds them all",
                     self.threads,

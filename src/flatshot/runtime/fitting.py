@@ -17,7 +17,7 @@ from flatshot.runtime.labels import Labels, load_labels, packed_labels
 Anchors = npt.NDArray[np.float32]
 PostProcess = Literal["auto", "op", "numpy"]
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 
 
 def settings_in_force(
@@ -46,7 +46,7 @@ def settings_in_file(anatomy: Anatomy) -> PostProcessSettings | None:
     try:
         return PostProcessSettings.from_options(anatomy.options)
     except ConfigError as error:
-        _LOG.warning("the settings in the model cannot be used as they are: %s", error)
+        _log.warning("the settings in the model cannot be used as they are: %s", error)
         return None
 
 
@@ -102,19 +102,19 @@ def labels_in_force(
         try:
             found = packed_labels(data)
         except FormatError as error:
-            _LOG.warning("no names: %s", error)
+            _log.warning("no names: %s", error)
             return None
     else:
         found = labels if isinstance(labels, Labels) else load_labels(labels)
     if found is not None and found.by_place and len(found) == num_classes + 1:
-        _LOG.warning(
+        _log.warning(
             "the list has one name more than the model has classes: its first, %r, is taken for "
             "the background's",
             found.name(0),
         )
         found = found.without_first()
     if found is not None and len(found) != num_classes:
-        _LOG.warning(
+        _log.warning(
             "the labels go up to class %d and the model has %d: names may be those of others",
             len(found),
             num_classes,

@@ -30,7 +30,7 @@ from flatshot.formats.postprocess import PostProcessSettings
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 # Candidates that are compared with each other at once: few enough that most images, which keep
 # 100, need one or two rounds, and enough that NumPy's cost of a call does not count.
 _BLOCK = 96
@@ -94,7 +94,7 @@ def postprocess(
         dropped = int(np.count_nonzero(bad))
         scores = np.where(bad[:, None], np.float32(np.nan), scores)
     if dropped:
-        _LOG.warning("%d boxes that end before they begin were left out", dropped)
+        _log.warning("%d boxes that end before they begin were left out", dropped)
     select = _regular if settings.use_regular_nms else _fast
     return Selected(*select(scores, decoded, settings), dropped)
 

@@ -25,7 +25,7 @@ MAX_BYTES = 20_000_000
 # A question is some numbers.
 MAX_QUESTION = 4096
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self' blob: data:; media-src blob:; "
     "script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -101,7 +101,7 @@ def _told(endpoint: Endpoint) -> Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception:
-            _LOG.exception("the page asked %s", request.url.path)
+            _log.exception("the page asked %s", request.url.path)
             return _refusal(500, "Flatshot failed on this; the terminal says where")
 
     return answer

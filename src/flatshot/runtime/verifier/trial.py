@@ -21,7 +21,7 @@ from pathlib import Path
 from flatshot.errors import ModelError
 from flatshot.home import home
 
-_LOG = logging.getLogger("flatshot")
+_log = logging.getLogger("flatshot")
 _REMEMBERED = "tried-models"
 TRUST = "FLATSHOT_TRUST_MODELS"
 # What a model may take beyond the interpreter itself. The largest SSD there is (1536 x 1536) takes
@@ -108,7 +108,7 @@ class Trial:
         elif said.startswith(_READY):
             raise ModelError(f"LiteRT dies of it ({_death(self._child.returncode)})")
         else:
-            _LOG.debug("no trial of the model: the child process could not load LiteRT")
+            _log.debug("no trial of the model: the child process could not load LiteRT")
 
 
 def begin(content: bytes, key: str) -> Trial | None:
@@ -130,7 +130,7 @@ def begin(content: bytes, key: str) -> Trial | None:
     try:
         return Trial(content, key)
     except OSError as error:
-        _LOG.debug("no trial of the model: %s", error)
+        _log.debug("no trial of the model: %s", error)
         return None
 
 
