@@ -3,7 +3,7 @@
 from typing import Any
 
 from flatshot.records.difference import difference
-from flatshot.records.store import Record
+from flatshot.records.record import Record
 
 
 def record(content: dict[str, Any]) -> Record:

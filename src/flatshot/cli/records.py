@@ -11,7 +11,8 @@ from flatshot.errors import ConfigError, FlatshotError
 
 if TYPE_CHECKING:
     from flatshot.records.difference import Row
-    from flatshot.records.store import Record, Records
+    from flatshot.records.record import Record
+    from flatshot.records.store import Records
 
 
 @click.group("records")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flatshot.records.store import Record
+from flatshot.records.record import Record
 
 # The parts of a record's content that say what was measured; the rest says how it was set up.
 FIGURES = ("mAP", "recall", "metrics", "per_class", "timing", "images", "detections", "left_out")

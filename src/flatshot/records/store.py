@@ -17,7 +17,6 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,47 +37,13 @@ from flatshot.records.packing import (
     unpack_detections,
     unpack_times,
 )
+from flatshot.records.record import Record
 from flatshot.records.schema import SCHEMA, SCHEMA_VERSION, foreign_part
 from flatshot.records.tags import tag_word, words
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # How long a writer waits for another one.
 BUSY_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Record:
-    """One recorded run.
-
-    Attributes:
-        uid: 16 hexadecimal digits; any unique beginning of them finds the record.
-        name: what the user called it, or None; several records may share one.
-        repo: the repository that it belongs to, "local" by default.
-        created: UTC, ISO 8601, to the microsecond.
-        tags: sorted, in lower case.
-        content: settings, figures, times, machine, versions: JSON values, see `Result.to_json`.
-        artefacts: kind -> SHA-256 of the bytes kept beside.
-    """
-
-    uid: str
-    name: str | None
-    repo: str
-    created: str
-    tags: tuple[str, ...]
-    content: Mapping[str, Any] = field(repr=False)
-    artefacts: Mapping[str, str] = field(repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it but the artefacts' bytes, as JSON values."""
-        return {
-            "uid": self.uid,
-            "name": self.name,
-            "repo": self.repo,
-            "created": self.created,
-            "tags": list(self.tags),
-            "content": dict(self.content),
-            "artefacts": dict(self.artefacts),
-        }
 
 
 class Records:

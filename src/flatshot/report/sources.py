@@ -13,7 +13,8 @@ from flatshot.evaluation.metrics import FloatArray
 from flatshot.evaluation.result import Result
 from flatshot.formats.files import StrPath, is_file, read_bytes
 from flatshot.records.packing import DETECTIONS, TIMES
-from flatshot.records.store import Record, Records
+from flatshot.records.record import Record
+from flatshot.records.store import Records
 from flatshot.report.study import Study
 
 
