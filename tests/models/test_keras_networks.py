@@ -170,3 +170,11 @@ def test_maps_are_weighed_as_the_method_says(combine: CombineMethod, factors: li
     ]
     np.testing.assert_allclose(np.array(found, np.float32), factors, rtol=1e-6)
     assert isinstance(maps[0], Tensor)
+
+
+def test_keras_pads_no_kernel_of_one(data: Path) -> None:
+    """Slim pads the last layer by nothing, which is an operator all the same."""
+    path = data / "families2" / "tiny_ssd_v2" / "pipeline.config"
+    text = "model { ssd { feature_extractor { use_explicit_padding: true } } }"
+    graph = build_graph(read_config(load_pipeline(path, text)), None)
+    assert sum(node.op == "Pad" for node in graph) == 1 + 17 + 4

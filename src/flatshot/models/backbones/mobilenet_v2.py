@@ -39,11 +39,15 @@ BASE = Hyperparams(BatchNorm(epsilon=0.001, scale=True, center=True), "RELU_6")
 
 @dataclass(frozen=True)
 class Widths:
-    """The channels of the first layer, those that go out of each block, those of the last layer."""
+    """The channels of the first layer, those that go out of each block, those of the last layer.
+
+    `pads_last` says whether explicit padding pads the last layer too, whose kernel needs none.
+    """
 
     first: int
     blocks: tuple[tuple[Block, int], ...]
     last: int
+    pads_last: bool = True
 
 
 def slim_widths(config: FeatureExtractorConfig, last_depth: int = LAST_DEPTH) -> Widths:
@@ -66,7 +70,9 @@ def keras_widths(config: FeatureExtractorConfig) -> Widths:
         depth = make_divisible(int(block.depth * multiplier), 8)
         blocks.append((replace(block, divisor=1, residual=depth == came_in), max(depth, least)))
         came_in = max(depth, least)
-    return Widths(first, tuple(blocks), max(make_divisible(LAST_DEPTH * multiplier, 8), least))
+    return Widths(
+        first, tuple(blocks), max(make_divisible(LAST_DEPTH * multiplier, 8), least), False
+    )
 
 
 def base_hyperparams(config: FeatureExtractorConfig, base: Hyperparams = BASE) -> Hyperparams:
@@ -112,7 +118,7 @@ def mobilenet_v2(
         layers[f"layer_{number + 2}/expansion_output"] = expanded
         layers[f"layer_{number + 2}"] = net
     if last_depth is not None:
-        if explicit:
+        if explicit and widths.pads_last:
             net = pad(builder, net, 1, SCOPE)
         layers["layer_19"] = root.conv(net, "Conv_1", widths.last)
     return layers
