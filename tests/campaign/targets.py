@@ -27,7 +27,7 @@ from flatshot.evaluation.outcome import Outcome
 from flatshot.formats import snappy
 from flatshot.formats.checkpoint import Checkpoint, write_checkpoint
 from flatshot.formats.graphdef import Function, Graph, Node
-from flatshot.formats.object_graph import load_object_graph
+from flatshot.formats.object_graph import load_object_graph, read_object_graph
 from flatshot.inspection.inspect import inspect
 from flatshot.packages.archive import unpack
 from flatshot.packages.catalogue import read_catalogue
@@ -37,19 +37,18 @@ from flatshot.records.difference import difference
 from flatshot.records.packing import pack_detections, unpack_detections
 from flatshot.records.store import Records
 from flatshot.runtime import images
-from flatshot.runtime.detector import Detector
 from flatshot.runtime.labels import load_labels
-from tests.campaign import mutation
+from tests.campaign import models, mutation
 from tests.campaign.mutation import Mutation
 from tests.compiler.graphs import const, node
 from tests.compiler.test_each_op import CASES
+from tests.formats import test_object_graph as objects
 from tests.formats import test_saved_model as saved
 from tests.formats.tensorflow_written import ONE, TWO_SHARDS, V1
 from tests.formats.tensorflow_written import unpack as write_files
 from tests.frozen.exporter import Style, freeze
 from tests.hostile import samples
 from tests.packages.conftest import catalogue_json, entry_json, part_json
-from tests.runtime.tiny import Tiny, with_labels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 
@@ -71,33 +70,6 @@ class Target:
     mutations: tuple[Mutation, ...]
     name: str
     around: Callable[[Path], object] = field(default=lambda folder: None)
-
-
-def _detect(path: Path) -> None:
-    for way in ("auto", "op"):
-        with contextlib.suppress(flatshot.FlatshotError):
-            Detector(path, postprocess=way, score_threshold=0.3)(PIXELS)
-    inspect(path)
-
-
-def _compare(path: Path) -> None:
-    flatshot.compare(path, path)
-
-
-def _models() -> list[bytes]:
-    made = [Tiny().bytes(), Tiny(cut=True, carried=True).bytes(), Tiny(dtype=np.uint8).bytes()]
-    made += [Tiny(dtype=np.int8, anchors="uint8").bytes(), Tiny(anchors="float16").bytes()]
-    made += [Tiny(anchors="computed", signature=True).bytes(), Tiny(hidden=True).bytes()]
-    return [*made, with_labels(Tiny().bytes(), "???\ncat\ndog\n"), samples.model()]
-
-
-def _operators() -> list[bytes]:
-    """A model of each operator that the compiler writes."""
-    found = []
-    for cases in CASES.values():
-        made = flatshot.convert(cases[0], output_arrays=["y"], inference_type="FLOAT")
-        found.append(bytes(made.to_bytes()))
-    return found
 
 
 def _graphs() -> list[bytes]:
@@ -326,15 +298,28 @@ def _around_tfjs(folder: Path) -> None:
     (folder / "g.bin").write_bytes(bytes(range(8)))
 
 
+# A model with a variable, its optimizer's slot and one that is reached by no name.
+OBJECTS = objects.graph(
+    objects.field(1, objects.field(1, 1) + objects.field(2, "model"))
+    + objects.slot(1, "momentum", 2),
+    objects.variable("v", "model/v"),
+    objects.variable("SGD/v/momentum", "model/v/slot"),
+)
 _TEXT = (mutation.text, mutation.raw)
 _JSON = (mutation.object_text, mutation.object_text, mutation.text)
 _WIRE = (mutation.wire, mutation.wire, mutation.wire, mutation.raw)
 _TABLES = (mutation.tables, mutation.tables, mutation.tables, mutation.raw)
 
 TARGETS: dict[str, Target] = {
-    "detector": Target(_models, _detect, _TABLES, "m.tflite"),
-    "compare": Target(_operators, _compare, _TABLES, "m.tflite"),
-    "inspect.tflite": Target(_models, inspect, _TABLES, "m.tflite"),
+    "detector": Target(models.detectors, models.detect, _TABLES, "m.tflite"),
+    "compare": Target(models.operators, models.compare, _TABLES, "m.tflite"),
+    "inspect.tflite": Target(models.detectors, inspect, _TABLES, "m.tflite"),
+    "edit.tflite": Target(models.detectors, models.edit_all_ways, _TABLES, "m.tflite"),
+    "tflite to IR": Target(models.all_models, models.read_back, _TABLES, "m.tflite"),
+    "metadata": Target(models.metadata, models.use_metadata, (mutation.raw,), "metadata"),
+    "object graph": Target(
+        lambda: [OBJECTS], lambda path: read_object_graph(path.read_bytes()), _WIRE, "objects.pb"
+    ),
     "graph.pb": Target(_graphs, samples.use_graph, _WIRE, "graph.pb"),
     "operators.pb": Target(_cases, _use_operator, _WIRE, "graph.pb"),
     "frozen.pb": Target(_frozen, _use_cut, _WIRE, "graph.pb"),

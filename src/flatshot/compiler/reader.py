@@ -11,7 +11,7 @@ import numpy as np
 
 from flatshot.compiler.importer import CUSTOM
 from flatshot.compiler.ir import Graph, Op, Range, Value
-from flatshot.compiler.operators import OPERATORS
+from flatshot.compiler.operators import OPERATORS, fitting
 from flatshot.errors import GraphError, UnsupportedOpError
 from flatshot.formats import tflite
 from flatshot.formats.custom_options import read_options
@@ -32,6 +32,8 @@ def read_graph(model: TFLiteModel) -> Graph:
         GraphError: operators and tensors do not fit.
         UnsupportedOpError: operators that are not known, all of them at once.
     """
+    if not model.subgraphs:
+        raise GraphError("the model has no sub-graph")
     return _Reader(model).graph()
 
 
@@ -104,9 +106,15 @@ class _Reader:
         if kind == "reshape" and len(inputs) == 1:
             sides = np.array(outputs[0].dims, np.int32)
             inputs.append(self._graph.constant(self._fresh(f"{name}/shape"), sides))
-        op = Op(kind, name, inputs, _attrs(kind, operator.options))
-        if kind == "concat":
-            op.attrs["axis"] %= len(outputs[0].dims)
+        op = Op(kind, name, inputs, {})
+        with fitting(op):
+            op.attrs = _attrs(kind, operator.options)
+            if kind == "concat":
+                op.attrs["axis"] %= len(outputs[0].dims)
+            least, _ = OPERATORS[kind].inputs  # a fused bias comes on top
+            if len(inputs) < least:
+                raise GraphError(f"{kind} {name!r} has {len(inputs)} inputs, not {least}")
+            OPERATORS[kind].shape(op)  # whatever it lacks shows here
         self._graph.add(op, outputs)
 
     def _fresh(self, name: str) -> str:
@@ -173,7 +181,9 @@ def _attrs(kind: str, options: Any) -> dict[str, Any]:
             attrs["window"] = (options.filter_h, options.filter_w)
         else:
             attrs["dilations"] = (options.dilation_h, options.dilation_w)
-    elif kind in _OPTIONS and options is not None:
+    elif kind in _OPTIONS:
+        if options is None:
+            raise GraphError(f"an operator {kind} has no options")
         attrs |= _OPTIONS[kind](options)
     activation = getattr(options, "activation", 0) if kind in _ACTIVATED else 0
     if activation:

@@ -11,7 +11,14 @@ from flatshot.compiler.operators import (
     shapes,
     shaping,
 )
-from flatshot.compiler.operators.registry import BY_TF_NAME, OPERATORS, Operator, evaluate, foretell
+from flatshot.compiler.operators.registry import (
+    BY_TF_NAME,
+    OPERATORS,
+    Operator,
+    evaluate,
+    fitting,
+    foretell,
+)
 
 __all__ = [
     "BY_TF_NAME",
@@ -20,6 +27,7 @@ __all__ = [
     "convolution",
     "elementwise",
     "evaluate",
+    "fitting",
     "foretell",
     "functions",
     "numbers",

@@ -138,7 +138,7 @@ def require(node: Node, condition: bool, problem: str) -> None:
 
 # What Python and NumPy raise where shapes and attributes do not go together; the operators'
 # declarations need not foresee all that a graph of a stranger's may hold.
-_MISFITS = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+_MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
 @contextlib.contextmanager
