@@ -128,3 +128,10 @@ def test_a_node_that_is_not_there_is_named(shaped: bool) -> None:
         nodes += [node("s", "Shape", "y"), node("r", "Reshape", "out", "s")]
     with pytest.raises(GraphError, match="'y' reads 'gone', which is not in the graph"):
         flatshot.convert(Graph(tuple(nodes)), output_arrays=["r" if shaped else "out"])
+
+
+def test_an_output_that_is_not_there_is_named() -> None:
+    """Also where shapes are worked out on the way."""
+    nodes = [placeholder(1, 4), node("s", "Shape", "x"), node("y", "Reshape", "x", "s")]
+    with pytest.raises(GraphError, match="there is no node 'gone' to be an output"):
+        flatshot.convert(Graph(tuple(nodes)), output_arrays=["gone"])

@@ -11,7 +11,7 @@ from flatshot.compiler.frozen.wiring import constant_node
 from flatshot.compiler.importer import Boundary, input_shapes
 from flatshot.compiler.ir import Value
 from flatshot.compiler.operators import BY_TF_NAME
-from flatshot.errors import FlatshotError
+from flatshot.errors import FlatshotError, GraphError
 from flatshot.formats.detector_graph import POSTPROCESS
 from flatshot.formats.graphdef import Array, Graph, Node, parse_tensor
 from flatshot.formats.order import sort_nodes
@@ -54,7 +54,10 @@ def settle(
             if text not in begins
         ]
 
-    roots = [graph.by_name[parse_tensor(text).node] for text in outputs if text not in begins]
+    ends = [parse_tensor(text).node for text in outputs if text not in begins]
+    for missing in (name for name in ends if name not in graph.by_name):
+        raise GraphError(f"there is no node {missing!r} to be an output")
+    roots = [graph.by_name[name] for name in ends]
     nodes = []
     for node in sort_nodes(graph, roots, sources):
         if node.name in folded:
