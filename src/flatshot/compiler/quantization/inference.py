@@ -72,7 +72,7 @@ def run_inference_passes(graph: Graph, inference: Inference) -> None:
                 "--inference_type=QUANTIZED_UINT8"
             )
     if kind is InferenceType.FLOAT:
-        run_passes(graph, PASSES)
+        run_passes(graph, PASSES[len(CLEANING) :])
         return
     run_passes(graph, (fold_trained_weights, read_trained_ranges, *FUSING))
     if kind is InferenceType.INT8:
