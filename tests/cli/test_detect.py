@@ -206,7 +206,7 @@ def test_bad_options(
 def test_not_a_detector(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An image in the place of the model."""
     assert run(["detect", str(folder / "yard.bmp"), str(folder)]) == 1
-    assert "no detector: not a TensorFlow Lite model" in capsys.readouterr().err
+    assert "not a TensorFlow Lite model" in capsys.readouterr().err
 
 
 def test_help_and_misuse(capsys: pytest.CaptureFixture[str]) -> None:

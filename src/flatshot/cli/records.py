@@ -109,7 +109,7 @@ def compare(records: tuple[str, ...], everything: bool, json_file: str | None) -
         click.echo(_table([heading, *body]))
     click.echo("")
     for line, _ in verdicts:
-        click.echo(line)
+        click.echo(visible(line))
 
 
 @command.command("export")
