@@ -48,6 +48,8 @@ class _LazyGroup(click.Group):
             return None
         command = import_module(f"flatshot.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        # Docstrings are raw; click keeps the lines of a paragraph behind a backspace character.
+        command.help = command.help and command.help.replace("\\b\n", "\b\n")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
