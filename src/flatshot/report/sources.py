@@ -12,6 +12,7 @@ from flatshot.evaluation.dataset import CocoDataset
 from flatshot.evaluation.metrics import FloatArray
 from flatshot.evaluation.result import Result
 from flatshot.formats.files import StrPath, is_file, read_bytes
+from flatshot.formats.sniffing import HEAD, mistaken
 from flatshot.records.packing import DETECTIONS, TIMES
 from flatshot.records.record import Record
 from flatshot.records.store import Records
@@ -84,7 +85,7 @@ def _from_file(path: str, store: Records) -> Told:
     try:
         content = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path!r} is no JSON: {error}") from error
+        raise _no_json(path, error) from error
     if isinstance(content, dict) and isinstance(content.get("content"), dict):  # an exported record
         rows = content.get("coco_results")
         kept = None if rows is None else _rows(path, rows)
@@ -97,11 +98,17 @@ def _from_file(path: str, store: Records) -> Told:
     return path, content, None, None
 
 
+def _no_json(path: StrPath, error: Exception) -> RecordError:
+    """What to say of a file that is no JSON: what it is instead, where that can be told."""
+    wrong = mistaken(read_bytes(path)[:HEAD], "a JSON file")
+    return RecordError(f"{path}: {wrong}" if wrong else f"{str(path)!r} is no JSON: {error}")
+
+
 def _coco_results(path: StrPath) -> FloatArray:
     try:
         rows = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{str(path)!r} is no JSON: {error}") from error
+        raise _no_json(path, error) from error
     return _rows(str(path), rows)
 
 
