@@ -43,6 +43,9 @@ class Model:
     log: ConversionLog
     labels: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Model: {self.summary()}>"
+
     def to_bytes(self) -> memoryview:
         """The model as the bytes of a .tflite file."""
         data = tflite.write_model(self.tflite)

@@ -224,6 +224,9 @@ class Graph:
     nodes: tuple[Node, ...]
     library: Mapping[str, Function] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Graph: {len(self.nodes)} nodes, {len(self.library)} functions>"
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 

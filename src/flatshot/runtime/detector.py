@@ -115,6 +115,11 @@ class Detector:
         key = f"{self.sha256} {self.postprocess}"
         self._start(None if ours else trial.begin(self._content, key))
 
+    def __repr__(self) -> str:
+        _, height, width, _ = self.input_shape
+        nms = "regular" if self.settings.use_regular_nms else "fast"
+        return f"<Detector {self._source}: {width} x {height}, {nms} NMS by {self.postprocess}>"
+
     def _start(self, running: trial.Trial | None = None) -> None:
         """Make the interpreter; the model's bytes are shared with it, not copied."""
         from ai_edge_litert.interpreter import Interpreter
