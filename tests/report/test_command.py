@@ -67,7 +67,7 @@ def test_detections_of_other_tools(recorded: Path) -> None:
     [
         (["nosuch"], "no record 'nosuch'"),
         (["{}/set/annotations/instances_pictures.json"], "is no result"),
-        (["{}/set/pictures/00.jpg"], "is no JSON"),
+        (["{}/set/pictures/00.jpg"], "not a JSON file"),
         (["one", "--dataset", "{}/nowhere"], "nowhere"),
     ],
 )
