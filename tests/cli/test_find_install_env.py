@@ -25,7 +25,11 @@ MAIN = (
     "[COMMANDS.setdefault(n, n) for n in ('find', 'install', 'env', 'run', 'ck')]; main()"
 )
 # So that control characters are signals.
-TAKE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+# What a shell starts in the background ignores Ctrl-C, and so do its children: this one does not.
+TAKE_TERMINAL = (
+    "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGINT, signal.default_int_handler); "
+)
 
 
 @pytest.fixture(autouse=True)
